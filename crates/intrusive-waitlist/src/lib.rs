@@ -1,1 +1,10 @@
 #![doc = include_str!("../README.md")]
+
+mod completion_list;
+mod counter_list;
+mod primitive;
+mod waiter;
+
+pub use completion_list::{CompletionList, Registration, Woken};
+pub use counter_list::CounterList;
+pub use waiter::{FiberHandle, ThreadHandle, Waiter, WakeHandle};

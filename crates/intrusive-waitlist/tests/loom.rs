@@ -1,0 +1,222 @@
+//! Model checks of the list protocol: each test is one claim of the README's table.
+#![cfg(loom)]
+
+use std::ptr::NonNull;
+
+use intrusive_waitlist::{CompletionList, CounterList, FiberHandle, Registration, Waiter};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+/// Explores every interleaving with at most `preemptions` involuntary switches.
+fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.check(check);
+}
+
+/// Something shared that is freed by hand, so that the model sees who still touches it.
+struct Shared<T>(NonNull<T>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
+// SAFETY: the tests share only types that are `Sync`.
+unsafe impl<T: Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn new(value: T) -> Self {
+        Shared(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    fn get(&self) -> &T {
+        // SAFETY: the memory outlives the model's execution: `free` only marks it.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Takes the value for the caller alone; loom reports everybody who still touches it.
+    #[expect(clippy::mut_from_ref, reason = "exclusive access is what the model checks")]
+    fn free(&self) -> &mut T {
+        // SAFETY: loom runs one thread at a time, and reports accesses that are not ordered.
+        unsafe { &mut *self.0.as_ptr() }
+    }
+}
+
+#[test]
+fn first_waiter_frees_the_counter() {
+    model(3, || {
+        let counter = Shared::new(CounterList::new(2));
+        let threads: Vec<_> =
+            (0..2).map(|_| thread::spawn(move || counter.get().done().wake_all())).collect();
+        counter.get().wait_thread();
+        counter.free().retire();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn is_done_allows_freeing_too() {
+    model(3, || {
+        let counter = Shared::new(CounterList::new(1));
+        let thread = thread::spawn(move || counter.get().done().wake_all());
+        while !counter.get().is_done() {
+            thread::yield_now();
+        }
+        counter.free().retire();
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn register_races_with_complete() {
+    model(4, || {
+        let list = Arc::new(CompletionList::new());
+        let completer = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || list.complete().wake_all())
+        };
+        // Hangs, which loom reports as a deadlock, if the registration is lost.
+        list.wait_thread();
+        assert!(list.is_done());
+        completer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_waiters_one_completion() {
+    model(3, || {
+        let counter = Shared::new(CounterList::new(1));
+        let waiter = thread::spawn(move || counter.get().wait_thread());
+        let completer = thread::spawn(move || counter.get().done().wake_all());
+        counter.get().wait_thread();
+        waiter.join().unwrap();
+        counter.free().retire();
+        completer.join().unwrap();
+    });
+}
+
+/// A cell that is written before `done` and read after the wait.
+struct Data(UnsafeCell<usize>);
+// SAFETY: loom checks the accesses.
+unsafe impl Sync for Data {}
+// SAFETY: as above.
+unsafe impl Send for Data {}
+
+impl Data {
+    fn add_one(&self) {
+        self.0.with_mut(|value| {
+            // SAFETY: loom reports a race.
+            unsafe { *value += 1 }
+        });
+    }
+
+    fn read(&self) -> usize {
+        self.0.with(|value| {
+            // SAFETY: loom reports a race.
+            unsafe { *value }
+        })
+    }
+}
+
+#[test]
+fn data_is_published() {
+    model(3, || {
+        let counter = Arc::new(CounterList::new(2));
+        let parts: [_; 2] = std::array::from_fn(|_| Arc::new(Data(UnsafeCell::new(0))));
+        let threads: Vec<_> = parts
+            .iter()
+            .cloned()
+            .map(|part| {
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || {
+                    part.add_one();
+                    counter.done().wake_all();
+                })
+            })
+            .collect();
+        counter.wait_thread();
+        for part in &parts {
+            part.add_one();
+            assert_eq!(part.read(), 2);
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn node_is_reusable_after_notification() {
+    model(3, || {
+        // `wait_thread` retires its node when it returns: the model fails if the claimant is not
+        // done with it. The second list reuses the frame.
+        let lists = Arc::new([CompletionList::new(), CompletionList::new()]);
+        let completer = {
+            let lists = Arc::clone(&lists);
+            thread::spawn(move || lists.iter().for_each(|list| list.complete().wake_all()))
+        };
+        lists.iter().for_each(CompletionList::wait_thread);
+        completer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_decrements_complete_once() {
+    model(4, || {
+        let counter = Arc::new(CounterList::new(2));
+        let other = {
+            let counter = Arc::clone(&counter);
+            thread::spawn(move || counter.done().wake_all())
+        };
+        counter.done().wake_all();
+        other.join().unwrap();
+        assert!(counter.is_done());
+        assert_eq!(counter.value(), 0);
+    });
+}
+
+#[test]
+fn add_under_an_outstanding_count() {
+    model(3, || {
+        let counter = Shared::new(CounterList::new(1));
+        let child = thread::spawn(move || {
+            // The parent's count is outstanding: it is handed to this thread.
+            counter.get().add(1);
+            let grandchild = thread::spawn(move || counter.get().done().wake_all());
+            counter.get().done().wake_all();
+            grandchild.join().unwrap();
+        });
+        counter.get().wait_thread();
+        counter.free().retire();
+        child.join().unwrap();
+    });
+}
+
+#[test]
+fn fiber_handle_is_woken_once() {
+    model(4, || {
+        fn wake(fiber: NonNull<()>) {
+            // SAFETY: points to the leaked `Data` below.
+            let woken = unsafe { fiber.cast::<Data>().as_ref() };
+            woken.add_one();
+        }
+        let woken = Shared::new(Data(UnsafeCell::new(0)));
+        let list = Arc::new(CompletionList::new());
+        let completer = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || list.complete().wake_all())
+        };
+        // SAFETY: `wake` may be called from anywhere; the data is leaked.
+        let waiter = Waiter::fiber(unsafe { FiberHandle::new(woken.0.cast(), wake) });
+        // SAFETY: the waiter stays here until it is notified.
+        let registration = unsafe { list.register(&waiter) };
+        let registered = registration == Registration::Registered;
+        completer.join().unwrap();
+        assert_eq!(waiter.is_notified(), registered);
+        assert_eq!(woken.get().read(), usize::from(registered));
+        waiter.retire();
+    });
+}
