@@ -1,1 +1,17 @@
 #![doc = include_str!("../README.md")]
+
+mod inbox;
+mod injector;
+mod job;
+mod primitive;
+mod scheduler;
+mod shared_deque;
+pub mod sleep;
+mod stats;
+mod victims;
+
+pub use inbox::{Batch, Chain, Inbox, Link, Linked};
+pub use job::Job;
+pub use scheduler::{Find, Scheduler, WorkerQueues};
+pub use stats::WorkerStats;
+pub use victims::{VictimError, check_victims};

@@ -1,0 +1,90 @@
+//! The one place that names atomics and locks: the real ones, or loom's under `--cfg loom`.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+
+pub(crate) use std::sync::atomic::Ordering;
+
+/// A cell whose accesses loom checks for races.
+#[cfg(loom)]
+pub(crate) struct RacyCell<T>(loom::cell::UnsafeCell<T>);
+
+#[cfg(loom)]
+impl<T> RacyCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        RacyCell(loom::cell::UnsafeCell::new(value))
+    }
+
+    /// Gives `f` a pointer to the value, for an access that nobody races with.
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        self.0.with_mut(f)
+    }
+}
+
+/// A cell that its protocol, not the compiler, keeps free of races.
+#[cfg(not(loom))]
+pub(crate) struct RacyCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> RacyCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        RacyCell(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Gives `f` a pointer to the value, for an access that nobody races with.
+    #[inline]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// A flag that a thread sleeps on until it is raised: the generic parker's mutex and condition.
+#[cfg(loom)]
+#[derive(Default)]
+pub(crate) struct Signal {
+    raised: loom::sync::Mutex<bool>,
+    changed: loom::sync::Condvar,
+}
+
+#[cfg(loom)]
+impl Signal {
+    pub(crate) fn raise(&self) {
+        *self.raised.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn wait_and_lower(&self) {
+        let mut raised = self.raised.lock().unwrap();
+        while !*raised {
+            raised = self.changed.wait(raised).unwrap();
+        }
+        *raised = false;
+    }
+}
+
+/// A flag that a thread sleeps on until it is raised: the generic parker's mutex and condition.
+#[cfg(not(loom))]
+#[derive(Default)]
+pub(crate) struct Signal {
+    raised: parking_lot::Mutex<bool>,
+    changed: parking_lot::Condvar,
+}
+
+#[cfg(not(loom))]
+impl Signal {
+    pub(crate) fn raise(&self) {
+        *self.raised.lock() = true;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn wait_and_lower(&self) {
+        let mut raised = self.raised.lock();
+        // PROGRESS: `raise` sets the flag under the lock before it notifies.
+        while !*raised {
+            self.changed.wait(&mut raised);
+        }
+        *raised = false;
+    }
+}

@@ -1,0 +1,176 @@
+#![doc = include_str!("README.md")]
+
+mod park_slot;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering, fence};
+
+use park_slot::{AWAKE, CLAIMED, PARKED, WOKEN_AS_SEARCHER};
+pub use park_slot::{GenericParker, Park, ParkSlot};
+
+/// Workers woken by one searcher that found work while more is in sight.
+const WAKES_ON_FOUND: usize = 2;
+
+/// Who sleeps, who searches, and who wakes whom.
+pub struct Sleep {
+    slots: Box<[Arc<ParkSlot>]>,
+    /// One bit a worker, lowest first: set while the worker may be claimed by a wake for a job.
+    parked: Box<[CachePadded<AtomicU64>]>,
+    searchers: CachePadded<AtomicUsize>,
+}
+
+/// Why [`Sleep::park`] returned.
+#[must_use = "a searcher must end its search with `found` or `park`"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awake {
+    /// The last look found something; the worker did not sleep. It is a searcher.
+    Cancelled,
+    /// A job needs a worker. The worker is a searcher.
+    ForAJob,
+    /// Something was addressed to this worker alone. It is not a searcher.
+    ForItself,
+}
+
+impl Sleep {
+    /// Creates the sleeping place of `slots.len()` workers, in order of rank: wakes for jobs go to
+    /// the lowest parked index.
+    #[must_use]
+    pub fn new(slots: Vec<Arc<ParkSlot>>) -> Self {
+        let words = slots.len().div_ceil(64);
+        Sleep {
+            slots: slots.into(),
+            parked: (0..words).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
+            searchers: CachePadded::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// Announces that the calling worker searches for a job.
+    pub fn start_search(&self) {
+        // ORDERING: Relaxed: a pusher that misses the new searcher only wakes one more.
+        self.searchers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the calling worker's search, because it has something to do. If it was the last searcher
+    /// and `work_in_sight`, others are woken.
+    pub fn found(&self, work_in_sight: impl Fn() -> bool) {
+        if self.stop_searching() && work_in_sight() {
+            self.wake_up_to(WAKES_ON_FOUND);
+        }
+    }
+
+    /// Wakes a worker, if a job was made visible, nobody searches, and somebody sleeps.
+    #[inline]
+    pub fn notify_job(&self) {
+        // ORDERING: SeqCst fence, pairs with those in `park` and `stop_searching`: either this sees
+        // the sleeper (or that the searcher is gone), or they see the job.
+        // PROGRESS: so a job is never published past a searcher or sleeper that looks no more.
+        fence(Ordering::SeqCst);
+        if self.searchers.load(Ordering::Relaxed) == 0 {
+            self.wake_up_to(1);
+        }
+    }
+
+    /// Blocks the calling worker until it is woken, unless `look` sees something.
+    ///
+    /// The caller must be a searcher. `look` is called after the announcement; it must look at
+    /// everything that a waker may have published: all queues, the worker's inbox, stop flags.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the OS thread.
+    pub fn park(&self, worker: usize, look: impl FnOnce() -> bool) -> Awake {
+        let slot = &self.slots[worker];
+        let (word, bit) = self.bit_of(worker);
+        slot.state.store(PARKED, Ordering::Relaxed);
+        // ORDERING: Release, pairs with the Acquire in `claim`: who sees the bit sees PARKED.
+        word.fetch_or(bit, Ordering::Release);
+        self.stop_searching(); // its fence orders the announcement before the look
+        if look() && slot.cancel() {
+            word.fetch_and(!bit, Ordering::Relaxed);
+            self.start_search();
+            return Awake::Cancelled;
+        }
+        let reason = slot.block_until_woken();
+        word.fetch_and(!bit, Ordering::Relaxed);
+        slot.state.store(AWAKE, Ordering::Relaxed);
+        if reason == WOKEN_AS_SEARCHER { Awake::ForAJob } else { Awake::ForItself }
+    }
+
+    /// Wakes every parked worker for itself: used when all must look at a stop flag.
+    pub fn wake_all(&self) {
+        for slot in &self.slots {
+            slot.wake();
+        }
+    }
+
+    /// Returns how many workers are parked at some moment during the call.
+    #[must_use]
+    pub fn parked_count(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_parked()).count()
+    }
+
+    /// Takes the caller off the count of searchers. True: it was the last, and must look for work
+    /// that pushers left to it.
+    fn stop_searching(&self) -> bool {
+        let before = self.searchers.fetch_sub(1, Ordering::Relaxed);
+        if cfg!(any(debug_assertions, loom)) {
+            assert_ne!(before, 0, "a search ended that nobody had started");
+        }
+        // ORDERING: SeqCst fence, pairs with the one in `notify_job`.
+        // PROGRESS: a pusher that still counted on this searcher has its job seen after this.
+        fence(Ordering::SeqCst);
+        before == 1
+    }
+
+    /// Wakes up to `count` parked workers as searchers, in order of rank.
+    #[cold]
+    fn wake_up_to(&self, count: usize) {
+        let mut left = count;
+        for (index, word) in self.parked.iter().enumerate() {
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != 0 && left != 0 {
+                let worker = index * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                left -= usize::from(self.claim(worker));
+            }
+        }
+    }
+
+    /// Wakes `worker` as a searcher, if its bit is still set and nobody else wakes it.
+    fn claim(&self, worker: usize) -> bool {
+        let (word, bit) = self.bit_of(worker);
+        // ORDERING: Acquire, pairs with the Release in `park`: the state is PARKED or later.
+        if word.fetch_and(!bit, Ordering::Acquire) & bit == 0 {
+            return false;
+        }
+        let slot = &self.slots[worker];
+        // ORDERING: Relaxed: CLAIMED publishes nothing; the job's own queue does.
+        let claim =
+            slot.state.compare_exchange(PARKED, CLAIMED, Ordering::Relaxed, Ordering::Relaxed);
+        if claim.is_err() {
+            return false;
+        }
+        // The sleeper waits out CLAIMED, so it is counted before it can end its search.
+        self.start_search();
+        slot.finish_wake(WOKEN_AS_SEARCHER);
+        true
+    }
+
+    fn bit_of(&self, worker: usize) -> (&AtomicU64, u64) {
+        (&self.parked[worker / 64], 1 << (worker % 64))
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep")
+            .field("workers", &self.slots.len())
+            .field("parked", &self.parked_count())
+            .field("searchers", &self.searchers.load(Ordering::Relaxed))
+            .finish()
+    }
+}

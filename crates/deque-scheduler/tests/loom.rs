@@ -1,0 +1,289 @@
+//! Model checks of the sleep protocol and the inbox: each test is one claim of `sleep/README.md`.
+//!
+//! The queues under the workers are a plain count here: crossbeam's are not instrumented, and the
+//! protocol asks nothing of them but that a push is visible to a look that a fence orders after it.
+#![cfg(loom)]
+
+use std::ptr::NonNull;
+use std::sync::Arc as StdArc;
+
+use deque_scheduler::sleep::{Awake, GenericParker, ParkSlot, Sleep};
+use deque_scheduler::{Batch, Inbox, Link, Linked};
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use loom::sync::atomic::{AtomicBool, AtomicUsize};
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+/// Explores every interleaving with at most `preemptions` involuntary switches.
+fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    builder.check(check);
+}
+
+/// A pool whose queue is a count of jobs.
+struct Pool {
+    sleep: Sleep,
+    slots: Vec<StdArc<ParkSlot>>,
+    jobs: AtomicUsize,
+    ran: AtomicUsize,
+    stop: AtomicBool,
+    /// Raised after each job.
+    progress: Notify,
+}
+
+impl Pool {
+    fn new(workers: usize) -> Arc<Pool> {
+        let slots: Vec<_> =
+            (0..workers).map(|_| StdArc::new(ParkSlot::new(GenericParker::default()))).collect();
+        Arc::new(Pool {
+            sleep: Sleep::new(slots.clone()),
+            slots,
+            jobs: AtomicUsize::new(0),
+            ran: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            progress: Notify::new(),
+        })
+    }
+
+    fn push(&self) {
+        self.jobs.fetch_add(1, Release);
+        self.sleep.notify_job();
+    }
+
+    fn has_jobs(&self) -> bool {
+        self.jobs.load(Relaxed) != 0
+    }
+
+    fn take(&self) -> bool {
+        let mut jobs = self.jobs.load(Relaxed);
+        while jobs != 0 {
+            match self.jobs.compare_exchange(jobs, jobs - 1, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => jobs = seen,
+            }
+        }
+        false
+    }
+
+    /// A worker that runs jobs with `run` until the pool stops.
+    fn work(&self, me: usize, run: impl Fn(&Pool)) {
+        self.sleep.start_search();
+        loop {
+            if self.stop.load(Relaxed) {
+                return self.sleep.found(|| self.has_jobs());
+            }
+            if self.take() {
+                self.sleep.found(|| self.has_jobs());
+                run(self);
+                self.sleep.start_search();
+                continue;
+            }
+            match self.sleep.park(me, || self.has_jobs() || self.stop.load(Relaxed)) {
+                Awake::Cancelled | Awake::ForAJob => {}
+                Awake::ForItself => self.sleep.start_search(),
+            }
+        }
+    }
+
+    fn finish_job(&self) {
+        self.ran.fetch_add(1, AcqRel);
+        self.progress.notify();
+    }
+
+    /// Blocks until `count` jobs have run: a job that is never run is a deadlock, which loom reports.
+    fn wait_for(&self, count: usize) {
+        while self.ran.load(Acquire) < count {
+            self.progress.wait();
+        }
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        self.sleep.wake_all();
+    }
+}
+
+fn spawn_workers(
+    pool: &Arc<Pool>,
+    run: impl Fn(&Pool) + Copy + 'static,
+) -> Vec<thread::JoinHandle<()>> {
+    let spawn = |me| {
+        let pool = Arc::clone(pool);
+        thread::spawn(move || pool.work(me, run))
+    };
+    (0..pool.slots.len()).map(spawn).collect()
+}
+
+fn jobs_race(workers: usize, jobs: usize, preemptions: usize) {
+    model(preemptions, move || {
+        let pool = Pool::new(workers);
+        let threads = spawn_workers(&pool, Pool::finish_job);
+        (0..jobs).for_each(|_| pool.push());
+        pool.wait_for(jobs);
+        pool.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn job_races_with_park() {
+    jobs_race(1, 1, 4);
+}
+
+#[test]
+fn two_jobs_race_with_one_searcher() {
+    jobs_race(1, 2, 3);
+}
+
+#[test]
+fn job_races_with_two_parkers() {
+    jobs_race(2, 1, 2);
+}
+
+/// A searcher has taken a long job, and a pusher may still count on it.
+#[test]
+fn last_searcher_hands_on() {
+    model(3, || {
+        let pool = Pool::new(1);
+        pool.sleep.start_search();
+        let threads = spawn_workers(&pool, Pool::finish_job);
+        let pusher = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.push())
+        };
+        pool.sleep.found(|| pool.has_jobs());
+        // The long job goes on until somebody else has run the pushed one.
+        pool.wait_for(1);
+        pool.stop();
+        pusher.join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+struct Node {
+    link: Link<Node>,
+    value: usize,
+}
+
+// SAFETY: `link` is a plain field.
+unsafe impl Linked for Node {
+    fn link(&self) -> &Link<Node> {
+        &self.link
+    }
+}
+
+// SAFETY: nodes pass from pusher to owner; loom checks the links.
+unsafe impl Send for Node {}
+
+fn node(value: usize) -> NonNull<Node> {
+    NonNull::from(Box::leak(Box::new(Node { link: Link::new(), value })))
+}
+
+/// Empties the inbox and returns the values, in order.
+fn take_values(inbox: &Inbox<Node>) -> Vec<usize> {
+    let mut chain = inbox.take();
+    let nodes = std::iter::from_fn(|| chain.pop_front());
+    let nodes = nodes.map(|node| {
+        // SAFETY: made by `node`; the owner took it, once.
+        unsafe { Box::from_raw(node.as_ptr()) }
+    });
+    nodes.map(|node| node.value).collect()
+}
+
+#[test]
+fn inbox_races_with_park() {
+    model(4, || {
+        let pool = Pool::new(1);
+        let inbox = Arc::new(Inbox::new());
+        let worker = {
+            let (pool, inbox) = (pool.clone(), inbox.clone());
+            thread::spawn(move || {
+                let mut received = Vec::new();
+                while received.len() < 2 {
+                    pool.sleep.start_search();
+                    if inbox.is_empty() {
+                        match pool.sleep.park(0, || !inbox.is_empty()) {
+                            Awake::ForItself => {}
+                            Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| false),
+                        }
+                    } else {
+                        pool.sleep.found(|| false);
+                    }
+                    received.extend(take_values(&inbox));
+                }
+                received
+            })
+        };
+        for value in [1, 2] {
+            // SAFETY: fresh nodes.
+            inbox.push(unsafe { Batch::of(node(value)) });
+            pool.slots[0].wake();
+        }
+        assert_eq!(worker.join().unwrap(), [1, 2]);
+    });
+}
+
+/// One wake is spent on the inbox, the other on the job: the worker must see both.
+#[test]
+fn inbox_and_job_race_for_one_sleeper() {
+    model(3, || {
+        let pool = Pool::new(1);
+        let inbox = Arc::new(Inbox::new());
+        let worker = {
+            let (pool, inbox) = (pool.clone(), inbox.clone());
+            thread::spawn(move || {
+                let (mut received, mut ran) = (0, 0);
+                pool.sleep.start_search();
+                while (received, ran) != (1, 1) {
+                    if !inbox.is_empty() {
+                        received += take_values(&inbox).len();
+                    } else if pool.take() {
+                        ran += 1;
+                    } else {
+                        match pool.sleep.park(0, || !inbox.is_empty() || pool.has_jobs()) {
+                            Awake::Cancelled | Awake::ForAJob => {}
+                            Awake::ForItself => pool.sleep.start_search(),
+                        }
+                    }
+                }
+                pool.sleep.found(|| false);
+            })
+        };
+        let pusher = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.push())
+        };
+        // SAFETY: a fresh node.
+        inbox.push(unsafe { Batch::of(node(1)) });
+        pool.slots[0].wake();
+        pusher.join().unwrap();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn inbox_passes_nodes_in_order() {
+    model(4, || {
+        let inbox = Arc::new(Inbox::new());
+        let pushers: Vec<_> = [[1, 2], [3, 4]]
+            .into_iter()
+            .map(|values| {
+                let inbox = inbox.clone();
+                thread::spawn(move || {
+                    let mut batch = Batch::new();
+                    for value in values {
+                        // SAFETY: a fresh node.
+                        unsafe { batch.add(node(value)) };
+                    }
+                    inbox.push(batch);
+                })
+            })
+            .collect();
+        let mut received = take_values(&inbox);
+        pushers.into_iter().for_each(|thread| thread.join().unwrap());
+        received.extend(take_values(&inbox));
+        assert!(received == [1, 2, 3, 4] || received == [3, 4, 1, 2], "{received:?}");
+    });
+}
