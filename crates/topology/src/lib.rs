@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+mod cpu_set;
+
+pub use cpu_set::{CpuSet, Iter, ParseCpuSetError};
