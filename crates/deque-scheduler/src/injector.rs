@@ -3,7 +3,7 @@
 use crossbeam_deque::Injector as Queue;
 
 use crate::job::Job;
-use crate::shared_deque::{OwnDeques, STEAL_BATCH_MAX, until_decided};
+use crate::shared_deque::until_decided;
 
 /// Jobs submitted by threads that are not workers.
 pub(crate) struct Injector(Queue<Job>);
@@ -19,11 +19,6 @@ impl Injector {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Takes the oldest job, and moves some of those behind it to `own`.
-    pub(crate) fn take_into(&self, own: &OwnDeques) -> Option<Job> {
-        until_decided(|| own.take_batch(&self.0, STEAL_BATCH_MAX))
     }
 
     /// Takes the oldest job.

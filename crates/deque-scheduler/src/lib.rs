@@ -3,6 +3,7 @@
 mod inbox;
 mod injector;
 mod job;
+mod lifecycle;
 mod primitive;
 mod scheduler;
 mod shared_deque;
@@ -12,6 +13,7 @@ mod victims;
 
 pub use inbox::{Batch, Chain, Inbox, Link, Linked};
 pub use job::Job;
+pub use lifecycle::{Disposal, Lifecycle};
 pub use scheduler::{Find, Scheduler, WorkerQueues};
 pub use stats::WorkerStats;
 pub use victims::{VictimError, check_victims};

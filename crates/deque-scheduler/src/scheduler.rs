@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 
 use crate::injector::Injector;
 use crate::job::Job;
@@ -28,6 +29,8 @@ pub struct Scheduler {
     stealers: Box<[CachePadded<Stealers>]>,
     stats: Box<[CachePadded<WorkerStats>]>,
     sleep: Sleep,
+    /// Held by a worker that goes through all queues; see [`WorkerQueues::take_anywhere`].
+    sweep: Mutex<()>,
     /// False when there are more workers than CPUs: then spinning only takes time from the others.
     spins: bool,
 }
@@ -58,6 +61,7 @@ impl Scheduler {
             stealers: deques.iter().map(|own| CachePadded::new(own.stealers())).collect(),
             stats: slots.iter().map(|_| CachePadded::default()).collect(),
             sleep: Sleep::new(slots),
+            sweep: Mutex::new(()),
             spins,
         });
         let workers = deques.into_iter().zip(victims).enumerate();
@@ -182,11 +186,28 @@ impl WorkerQueues {
         self.scheduler.sleep.notify_job();
     }
 
-    /// Takes a spawned job for which `wanted` holds out of this worker's own queue.
+    /// Takes an unstarted spawned job for which `wanted` holds, wherever in the pool it lies.
+    ///
+    /// For whoever waits for that job and cannot leave the core to it. Looks at this worker's own
+    /// queue first; else it goes through every queue, and leaves what it finds there with this worker.
+    /// Sweeps take turns, so that no job is missed on its way through another sweep.
+    #[cold]
     #[must_use]
-    pub fn take_spawn_where(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
-        let found = self.own.take_spawn_where(wanted);
-        self.scheduler.sleep.notify_job(); // others' jobs were out of sight, as in `take_back`
+    pub fn take_anywhere(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
+        let _turn = self.scheduler.sweep.lock();
+        let mut found = self.own.take_spawn_where(wanted);
+        if found.is_none() {
+            for &victim in &self.victims {
+                let stealers = &self.scheduler.stealers[victim];
+                std::iter::from_fn(|| stealers.steal_spawn())
+                    .for_each(|job| self.own.push_spawn(job));
+            }
+            let injected = std::iter::from_fn(|| self.scheduler.injector.take());
+            injected.for_each(|job| self.own.push_spawn(job));
+            found = self.own.take_spawn_where(wanted);
+        }
+        // The jobs of others were out of sight for a moment; a thief may have parked over that.
+        self.scheduler.sleep.notify_job();
         found
     }
 
@@ -208,11 +229,11 @@ impl WorkerQueues {
         self.own.pop().or_else(|| self.next_from_others())
     }
 
-    /// Takes this worker's own newest job.
+    /// Takes an own job or an injected one; does not steal.
     #[inline]
     #[must_use]
-    pub fn next_own(&self) -> Option<Job> {
-        self.own.pop()
+    pub fn next_near(&self) -> Option<Job> {
+        self.own.pop().or_else(|| self.scheduler.injector.take())
     }
 
     /// Takes a job in the fair order: in turn, the injector, the oldest own job or the steal side
@@ -223,7 +244,7 @@ impl WorkerQueues {
         let turn = self.fair_turn.get();
         let (first, next_turn) = match turn {
             FairTurn::Injector => (self.scheduler.injector.take(), FairTurn::OldestOwn),
-            FairTurn::OldestOwn => (self.own_stealers().steal_oldest(), FairTurn::Steal),
+            FairTurn::OldestOwn => (self.own_stealers().steal(), FairTurn::Steal),
             FairTurn::Steal => (self.steal(), FairTurn::Injector),
         };
         self.fair_turn.set(next_turn);
@@ -233,12 +254,12 @@ impl WorkerQueues {
     /// Takes a job from the injector or from another worker.
     #[cold]
     fn next_from_others(&self) -> Option<Job> {
-        self.steal().or_else(|| self.scheduler.injector.take_into(&self.own))
+        self.steal().or_else(|| self.scheduler.injector.take())
     }
 
     fn steal(&self) -> Option<Job> {
         let mut victims = self.victims.iter();
-        let job = victims.find_map(|&victim| self.scheduler.stealers[victim].steal_into(&self.own));
+        let job = victims.find_map(|&victim| self.scheduler.stealers[victim].steal());
         if job.is_some() {
             self.stats().add_steal();
         }

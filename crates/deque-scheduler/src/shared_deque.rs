@@ -2,18 +2,15 @@
 //!
 //! *Joins* hold the second halves of open `join`s. Their tokens point into frames, so each token is
 //! stolen alone and run at once, and its owner can tell for sure whether it is still here.
-//! *Spawns* hold jobs that own their memory, so thieves may move them in batches.
+//! *Spawns* hold jobs that own their memory.
 
 use std::cell::RefCell;
 use std::iter;
 use std::ptr::NonNull;
 
-use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+use crossbeam_deque::{Steal, Stealer, Worker};
 
 use crate::job::Job;
-
-/// Jobs moved by one steal, at most.
-pub(crate) const STEAL_BATCH_MAX: usize = 32;
 
 /// The owner's side.
 pub(crate) struct OwnDeques {
@@ -96,12 +93,7 @@ impl OwnDeques {
         found
     }
 
-    /// Takes a batch of at most `limit` jobs from `injector`, of which all but one stay here.
-    pub(crate) fn take_batch(&self, injector: &Injector<Job>, limit: usize) -> Steal<Job> {
-        injector.steal_batch_with_limit_and_pop(&self.spawns, limit)
-    }
-
-    /// Takes any job out of the spawns for which `wanted` holds, the newest first.
+    /// Takes a spawned job for which `wanted` holds, the newest first; the others stay in order.
     #[cold]
     pub(crate) fn take_spawn_where(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
         let mut lifted = self.lifted.borrow_mut();
@@ -131,18 +123,15 @@ impl Stealers {
         self.joins.is_empty() && self.spawns.is_empty()
     }
 
-    /// Steals one join, or a batch of spawns of which all but one go to `own`.
-    pub(crate) fn steal_into(&self, own: &OwnDeques) -> Option<Job> {
-        until_decided(|| self.joins.steal()).or_else(|| {
-            until_decided(|| {
-                self.spawns.steal_batch_with_limit_and_pop(&own.spawns, STEAL_BATCH_MAX)
-            })
-        })
+    /// Takes the oldest job. One at a time, so that a stolen job is a started one: nobody who looks
+    /// for an unstarted job misses it on its way from queue to queue.
+    pub(crate) fn steal(&self) -> Option<Job> {
+        until_decided(|| self.joins.steal()).or_else(|| self.steal_spawn())
     }
 
-    /// Takes the oldest job.
-    pub(crate) fn steal_oldest(&self) -> Option<Job> {
-        until_decided(|| self.joins.steal()).or_else(|| until_decided(|| self.spawns.steal()))
+    /// Takes the oldest spawned job.
+    pub(crate) fn steal_spawn(&self) -> Option<Job> {
+        until_decided(|| self.spawns.steal())
     }
 }
 
