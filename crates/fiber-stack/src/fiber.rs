@@ -89,10 +89,10 @@ pub enum Resumed<Yield, Return> {
 
 /// Suspends the fiber whose closure received it.
 ///
-/// It exists on the stack of its fiber only, and the closure has it by a reference that cannot leave
-/// the fiber. Neither by storing it:
+/// It exists on the stack of its fiber only, and the closure has it by a reference that cannot
+/// leave the fiber. Neither by storing it:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0521
 /// use fiber_stack::{Fiber, Stack, StackSize, Suspender};
 /// use std::cell::RefCell;
 /// use std::rc::Rc;
@@ -129,7 +129,7 @@ pub enum Resumed<Yield, Return> {
 ///
 /// nor to another fiber, whose closure is `'static` as well:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0521
 /// use fiber_stack::{Fiber, Stack, StackSize, Suspender};
 ///
 /// let stack = Stack::new(StackSize::default()).unwrap();
@@ -145,12 +145,22 @@ pub enum Resumed<Yield, Return> {
 #[repr(transparent)]
 pub struct Suspender<Input, Yield> {
     yielder: Yielder<Input, Yield>,
+    // Nobody but its fiber may use it, so it is neither `Send` nor `Sync`.
+    thread_bound: PhantomData<*mut ()>,
 }
 
 impl<Input, Yield, Return> Fiber<Input, Yield, Return> {
     /// Creates a fiber that will run `f` on `stack`.
     ///
     /// `f` may capture 1024 bytes, aligned to 1024 at most; more does not compile. Box the rest.
+    ///
+    /// ```compile_fail,E0080
+    /// use fiber_stack::{Fiber, Stack, StackSize, Suspender};
+    ///
+    /// let captured = [0_u8; 1025];
+    /// let stack = Stack::new(StackSize::default()).unwrap();
+    /// Fiber::new(stack, move |_: &Suspender<(), ()>, ()| captured[0]);
+    /// ```
     pub fn new<F>(stack: Stack, f: F) -> Self
     where
         F: FnOnce(&Suspender<Input, Yield>, Input) -> Return + 'static,
@@ -297,13 +307,13 @@ impl<Input, Yield> Suspender<Input, Yield> {
     ///
     /// # Panics
     ///
-    /// If this suspender's fiber is not the one that runs: it is suspended itself, or it is resuming
-    /// another fiber, from which this was called.
+    /// If this suspender's fiber is not the one that runs: it is suspended itself, or it is
+    /// resuming another fiber, from which this was called.
     ///
     /// # Aborts
     ///
-    /// If the thread is panicking, that is, in a destructor that unwinding calls. The thread's count
-    /// of panics would go over to whatever fiber the thread runs next. Code that may run in a
+    /// If the thread is panicking, that is, in a destructor that unwinding calls. The thread's
+    /// count of panics would go over to whatever fiber the thread runs next. Code that may run in a
     /// destructor asks [`std::thread::panicking`] first.
     ///
     /// # Blocking

@@ -29,7 +29,7 @@ pub fn live_stack_count() -> usize {
     LIVE_COUNT.load(Relaxed)
 }
 
-/// Returns how many stacks this process may have at once, or `None` where nothing limits the number.
+/// Returns how many stacks this process may have at once, or `None` where nothing limits them.
 ///
 /// On Linux this is half of what `vm.max_map_count` leaves after a reserve of 8192 mappings (a
 /// quarter of them, if that is less) for the rest of the process: 28,669 stacks at the kernel's

@@ -57,7 +57,7 @@ struct PoolCounts {
     created: AtomicUsize,
 }
 
-/// Counts one stack against the limit of its pool for as long as the stack lives, in the pool or not.
+/// Counts one stack against the limit of its pool for as long as it lives, in the pool or not.
 pub(super) struct PoolPermit {
     counts: Arc<PoolCounts>,
 }
