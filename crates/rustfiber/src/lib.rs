@@ -1,1 +1,47 @@
 #![doc = include_str!("../README.md")]
+
+mod counter;
+mod error;
+mod home;
+mod job;
+mod join;
+mod latch;
+mod panic;
+mod runtime;
+mod scope;
+mod worker;
+
+pub use counter::{Counter, Ticket};
+pub use error::BuildError;
+pub use join::join;
+pub use runtime::Runtime;
+pub use scope::{Scope, scope};
+
+use worker::Worker;
+
+/// Lets ready fibers and one unstarted job run before the caller goes on.
+///
+/// # Blocking
+///
+/// Suspends the fiber; outside a fiber, yields the thread's time slice.
+pub fn yield_now() {
+    match Worker::current() {
+        Some(worker) if worker.can_suspend() => worker.yield_now(),
+        _ => std::thread::yield_now(),
+    }
+}
+
+/// Returns the index of the worker that runs the caller.
+#[must_use]
+pub fn current_worker() -> Option<usize> {
+    Worker::current().map(|worker| worker.queues.index())
+}
+
+/// Runs `f`, inside which a wait never suspends: it runs the awaited jobs that have not started, and
+/// otherwise blocks the thread. For sections that hold a lock of `std` or `parking_lot`.
+pub fn without_suspending<R>(f: impl FnOnce() -> R) -> R {
+    match Worker::current() {
+        Some(worker) => worker.without_suspending(f),
+        None => f(),
+    }
+}

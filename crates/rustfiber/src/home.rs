@@ -1,0 +1,150 @@
+//! What a waker may touch after the runtime is gone: homes and fiber records. They are never freed;
+//! later runtimes use them again.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use deque_scheduler::sleep::{GenericParker, ParkSlot};
+use deque_scheduler::{Batch, Chain, Inbox, Link, Linked};
+use fiber_stack::{Fiber, Suspender};
+use intrusive_waitlist::{FiberHandle, WakeHandle, Woken};
+use parking_lot::Mutex;
+
+use crate::worker::{Order, Why};
+
+/// One worker's address: where its fibers are sent when they are woken.
+pub(crate) struct Home {
+    pub(crate) inbox: Inbox<FiberRecord>,
+    pub(crate) slot: Arc<ParkSlot>,
+    /// Every record ever made for this home.
+    records: Mutex<Vec<&'static FiberRecord>>,
+}
+
+static FREE_HOMES: Mutex<Vec<&'static Home>> = Mutex::new(Vec::new());
+
+impl Home {
+    /// Takes a home that no runtime uses, or makes one.
+    pub(crate) fn take() -> &'static Home {
+        let free = FREE_HOMES.lock().pop();
+        free.unwrap_or_else(|| {
+            Box::leak(Box::new(Home {
+                inbox: Inbox::new(),
+                slot: Arc::new(ParkSlot::new(GenericParker::default())),
+                records: Mutex::new(Vec::new()),
+            }))
+        })
+    }
+
+    /// Gives the home to later runtimes. All its fibers have finished.
+    pub(crate) fn give_back(&'static self) {
+        FREE_HOMES.lock().push(self);
+    }
+
+    /// Returns the records of fibers that have finished, for a worker that starts.
+    pub(crate) fn free_records(&'static self) -> Chain<FiberRecord> {
+        let mut chain = Chain::new();
+        for record in self.records.lock().iter() {
+            // SAFETY: the worker that starts owns its home; no fiber of it is alive.
+            unsafe { chain.push_back(NonNull::from(*record)) };
+        }
+        chain
+    }
+
+    /// Makes one more record.
+    pub(crate) fn new_record(&'static self) -> &'static FiberRecord {
+        let record: &'static FiberRecord = Box::leak(Box::new(FiberRecord {
+            link: Link::new(),
+            home: self,
+            fiber: UnsafeCell::new(None),
+            suspender: Cell::new(ptr::null()),
+        }));
+        self.records.lock().push(record);
+        record
+    }
+}
+
+/// What the runtime knows of one fiber.
+pub(crate) struct FiberRecord {
+    link: Link<FiberRecord>,
+    pub(crate) home: &'static Home,
+    /// The home worker's alone.
+    pub(crate) fiber: UnsafeCell<Option<Fiber<Order, Why, ()>>>,
+    /// The home worker's alone; valid while the fiber has started and not finished.
+    pub(crate) suspender: Cell<*const Suspender<Order, Why>>,
+}
+
+// SAFETY: other threads touch `home` and, through the inbox's protocol, `link`; the rest is the home
+// worker's alone.
+unsafe impl Sync for FiberRecord {}
+// SAFETY: as above.
+unsafe impl Send for FiberRecord {}
+
+// SAFETY: `link` is a plain field that only the queues write.
+unsafe impl Linked for FiberRecord {
+    fn link(&self) -> &Link<FiberRecord> {
+        &self.link
+    }
+}
+
+impl FiberRecord {
+    /// Returns the handle by which a wait list wakes this fiber.
+    pub(crate) fn handle(&'static self) -> FiberHandle {
+        // SAFETY: records and homes are never freed, so `wake_fiber` may be called at any time; a
+        // registration is followed by one suspension, so it is called once for each.
+        unsafe { FiberHandle::new(NonNull::from(self).cast(), wake_fiber) }
+    }
+}
+
+/// Sends a suspended fiber to its home worker.
+///
+/// # Safety
+///
+/// `fiber` is a record that is suspended (or about to be) after one registration, and in no queue.
+unsafe fn wake_fiber(fiber: NonNull<()>) {
+    let record = fiber.cast::<FiberRecord>();
+    // SAFETY: records are never freed.
+    let home = unsafe { record.as_ref() }.home;
+    // SAFETY: the caller owns the record's place in a queue.
+    home.inbox.push(unsafe { Batch::of(record) });
+    home.slot.wake();
+}
+
+/// Homes that one batch wake keeps apart; more are flushed early.
+const GROUPS: usize = 8;
+
+/// Wakes everybody claimed by a completion: one push and one unpark for each home worker.
+pub(crate) fn wake_all(woken: Woken) {
+    let mut groups: [Option<(&'static Home, Batch<FiberRecord>)>; GROUPS] = Default::default();
+    let mut evict = 0;
+    for handle in woken {
+        let WakeHandle::Fiber(fiber) = handle else {
+            handle.wake();
+            continue;
+        };
+        let record = fiber.fiber().cast::<FiberRecord>();
+        // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
+        let home = unsafe { record.as_ref() }.home;
+        let same = |group: &Option<(&Home, _)>| {
+            group.as_ref().is_none_or(|(other, _)| ptr::eq(*other, home))
+        };
+        let place = groups.iter().position(same).unwrap_or_else(|| {
+            evict = (evict + 1) % GROUPS;
+            evict
+        });
+        if !same(&groups[place]) {
+            flush(groups[place].take());
+        }
+        let (_, batch) = groups[place].get_or_insert_with(|| (home, Batch::new()));
+        // SAFETY: the claim passed the suspended fiber to this waker, once.
+        unsafe { batch.add(record) };
+    }
+    groups.into_iter().for_each(flush);
+}
+
+fn flush(group: Option<(&'static Home, Batch<FiberRecord>)>) {
+    if let Some((home, batch)) = group {
+        home.inbox.push(batch);
+        home.slot.wake();
+    }
+}

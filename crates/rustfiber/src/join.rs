@@ -1,0 +1,76 @@
+//! Fork-join: two closures, possibly in parallel.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+use crate::job::StackJob;
+use crate::latch;
+use crate::panic::drop_quietly;
+use crate::runtime::default_runtime;
+use crate::worker::Worker;
+
+/// Runs both closures, possibly in parallel, and returns both results.
+///
+/// `a` runs at once on the calling fiber; `b` may be taken by another worker meanwhile. If nobody
+/// took it, it is called when `a` returns. Outside any worker the whole call moves into the default
+/// runtime.
+///
+/// # Panics
+///
+/// With the panic of `a`, else with that of `b`. Both have ended by then; after a panic in `a`, a `b`
+/// that nobody had started is dropped unrun.
+///
+/// # Blocking
+///
+/// Suspends the fiber while another worker runs `b`.
+pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    match Worker::current() {
+        None => default_runtime().run(|| join(a, b)),
+        // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
+        Some(_) if thread::panicking() => (a(), b()),
+        Some(worker) => join_on(worker, a, b),
+    }
+}
+
+fn join_on<A, B, RA, RB>(worker: &Worker, a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    let job = StackJob::new(b, false);
+    worker.queues.push_join(job.token());
+    // Nothing may unwind past this frame while a token to `job` is out (rule 2).
+    let result_a = catch_unwind(AssertUnwindSafe(a));
+    let taken_back = worker.queues.take_back(job.pointer());
+    let result_b = if taken_back {
+        let b = job.into_closure();
+        match result_a {
+            Ok(_) => catch_unwind(AssertUnwindSafe(b)),
+            Err(payload) => {
+                drop_quietly(b);
+                resume_unwind(payload)
+            }
+        }
+    } else {
+        latch::wait(&job.done, &|_| false);
+        job.into_result()
+    };
+    match (result_a, result_b) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(payload), other) => {
+            drop_quietly(other);
+            resume_unwind(payload)
+        }
+        (Ok(a), Err(payload)) => {
+            drop_quietly(a);
+            resume_unwind(payload)
+        }
+    }
+}

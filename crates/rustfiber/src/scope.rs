@@ -1,0 +1,151 @@
+//! Scopes: jobs that may borrow from the frame that waits for them.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::thread;
+
+use deque_scheduler::Job;
+use intrusive_waitlist::CounterList;
+use parking_lot::Mutex;
+
+use crate::counter::Counter;
+use crate::home::wake_all;
+use crate::job::JobHeader;
+use crate::latch;
+use crate::panic::{Payload, drop_quietly};
+use crate::runtime::{Shared, current_shared};
+use crate::worker::Worker;
+
+/// A scope; [`scope`] makes one and waits for its jobs.
+pub struct Scope<'scope, 'env: 'scope> {
+    /// The body's one, and one for each job.
+    pending: CounterList,
+    /// The first child's panic.
+    panic: Mutex<Option<Payload>>,
+    shared: Arc<Shared>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// Calls `f` with a scope, and returns when `f` and every job spawned on the scope have ended.
+///
+/// # Panics
+///
+/// With the panic of `f`, else with that of the first job that panicked.
+///
+/// # Blocking
+///
+/// Suspends the fiber, or blocks the plain thread, until the last job has ended.
+pub fn scope<'env, F, R>(f: F) -> R
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    let scope = Scope {
+        pending: CounterList::new(1),
+        panic: Mutex::new(None),
+        shared: current_shared(),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    wake_all(scope.pending.done());
+    let this_scope = scope.owner();
+    latch::wait(&scope.pending, &|header| header.owners[0] == this_scope);
+    let child_panic = scope.panic.lock().take();
+    match (result, child_panic) {
+        (Ok(value), None) => value,
+        (Ok(value), Some(payload)) => {
+            drop_quietly(value);
+            resume_unwind(payload)
+        }
+        (Err(payload), other) => {
+            drop_quietly(other);
+            resume_unwind(payload)
+        }
+    }
+}
+
+impl<'scope, 'env> Scope<'scope, 'env> {
+    /// Spawns a job that the scope's end waits for. While the thread panics, `f` is called at once.
+    pub fn spawn<F: FnOnce() + Send + 'scope>(&'scope self, f: F) {
+        self.spawn_owned(0, f);
+    }
+
+    /// Spawns a job that takes one of `counter`'s counts off when it ends, also by a panic.
+    pub fn spawn_counted<F: FnOnce() + Send + 'scope>(
+        &'scope self,
+        counter: &'scope Counter,
+        f: F,
+    ) {
+        let ticket = counter.ticket();
+        self.spawn_owned(ptr::from_ref(counter).addr(), move || {
+            let _ticket = ticket;
+            f();
+        });
+    }
+
+    fn spawn_owned<F: FnOnce() + Send + 'scope>(&'scope self, counter: usize, f: F) {
+        if thread::panicking() {
+            return self.run_caught(f);
+        }
+        self.pending.add(1);
+        let job = Box::new(ScopeJob {
+            header: JobHeader::new(ScopeJob::<F>::run, [self.owner(), counter]),
+            scope: NonNull::from(self).cast(),
+            closure: f,
+        });
+        let job = NonNull::from(Box::leak(job));
+        // SAFETY: the closure is `Send`, and a scope may be used from any thread.
+        self.shared.submit(unsafe { Job::new(job.cast()) });
+    }
+
+    /// Calls a job, and keeps the first panic of all.
+    fn run_caught(&self, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            let mut first = self.panic.lock();
+            if first.is_none() {
+                *first = Some(payload);
+            } else {
+                drop(first); // no user code under a lock
+                drop_quietly(payload);
+            }
+        }
+    }
+
+    fn owner(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("pending", &self.pending.value()).finish_non_exhaustive()
+    }
+}
+
+#[repr(C)] // the header comes first
+struct ScopeJob<F> {
+    header: JobHeader,
+    scope: NonNull<Scope<'static, 'static>>,
+    closure: F,
+}
+
+impl<F: FnOnce()> ScopeJob<F> {
+    /// # Safety
+    ///
+    /// As for [`JobHeader::run`].
+    unsafe fn run(header: NonNull<JobHeader>, worker: &Worker) {
+        // SAFETY: leaked by `spawn_owned`; the token came out once.
+        let job = unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) };
+        let ScopeJob { scope, closure, .. } = *job;
+        // SAFETY: the scope's frame waits for the count that this job holds.
+        let scope = unsafe { scope.as_ref() };
+        scope.run_caught(closure);
+        // The last touch of the scope.
+        wake_all(scope.pending.done());
+        worker.shared.count_finished(worker.queues.index());
+    }
+}

@@ -1,0 +1,333 @@
+//! A worker: an OS thread whose native stack is a switchboard between fibers.
+//!
+//! The scheduling loop runs *on a fiber* and calls jobs inline, so a job that never waits costs no
+//! switch. When a job waits, its fiber (job, loop and all) suspends to the switchboard, which resumes
+//! a ready fiber or another loop fiber. Fibers never leave their home worker.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::thread;
+
+use deque_scheduler::{Chain, Find, Job, WorkerQueues};
+use fiber_stack::{Fiber, Resumed, StackCache, Suspender};
+use intrusive_waitlist::{Registration, Waiter};
+
+use crate::home::{FiberRecord, Home};
+use crate::job::JobHeader;
+use crate::latch::Completion;
+use crate::runtime::Shared;
+
+/// Loop fibers that stay suspended for the next job, at most.
+const IDLE_FIBERS_MAX: usize = 2;
+
+/// What the switchboard tells a fiber that it resumes.
+pub(crate) enum Order {
+    /// A loop fiber: run this job, then go on looking.
+    Run(Job),
+    /// What the fiber waited for has happened.
+    GoOn,
+    /// An idle loop fiber: return.
+    Exit,
+}
+
+/// Why a fiber came back to the switchboard.
+pub(crate) enum Why {
+    /// It is registered with a waker, which will send it to the inbox.
+    Waits,
+    /// It lets others go first.
+    Yields,
+    /// Its loop has nothing to run.
+    Idle,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+/// One worker; lives on its thread's native stack.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queues: WorkerQueues,
+    home: &'static Home,
+    ready: RefCell<Chain<FiberRecord>>,
+    idle: RefCell<Vec<&'static FiberRecord>>,
+    free_records: RefCell<Chain<FiberRecord>>,
+    stacks: RefCell<StackCache>,
+    /// The fiber that runs now; none while the switchboard, or a job on the native stack, runs.
+    current: Cell<Option<&'static FiberRecord>>,
+    /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
+    no_suspend_depth: Cell<u32>,
+}
+
+impl Worker {
+    /// Returns the worker of the calling thread.
+    ///
+    /// Fibers never change their thread, so the reference may be kept across a suspension; it must
+    /// not outlive the job that asks.
+    #[inline]
+    pub(crate) fn current<'job>() -> Option<&'job Worker> {
+        let worker = CURRENT.get();
+        // SAFETY: set by `run` for as long as the worker lives; all code that can ask while it is
+        // set runs on this worker's thread, inside `run`.
+        unsafe { worker.as_ref() }
+    }
+
+    /// Works until the runtime ends.
+    pub(crate) fn run(shared: Arc<Shared>, queues: WorkerQueues, home: &'static Home) {
+        let worker = Worker {
+            shared,
+            queues,
+            home,
+            ready: RefCell::new(Chain::new()),
+            idle: RefCell::new(Vec::with_capacity(IDLE_FIBERS_MAX)),
+            free_records: RefCell::new(home.free_records()),
+            stacks: RefCell::new(StackCache::new()),
+            current: Cell::new(None),
+            no_suspend_depth: Cell::new(0),
+        };
+        CURRENT.set(&raw const worker);
+        worker.switchboard();
+        CURRENT.set(ptr::null());
+        worker.shared.stacks.flush(&mut worker.stacks.borrow_mut());
+        home.give_back();
+    }
+
+    /// The native stack's loop.
+    fn switchboard(&self) {
+        let mut somebody_yielded = false;
+        loop {
+            somebody_yielded = match self.pick(somebody_yielded) {
+                Some(Pick::Fiber(fiber)) => self.resume(fiber, Order::GoOn),
+                Some(Pick::Job(job)) => self.start(job),
+                None => break,
+            };
+        }
+        for fiber in self.idle.take() {
+            self.resume(fiber, Order::Exit);
+        }
+    }
+
+    /// Chooses what to do next; nothing once the runtime has ended.
+    fn pick(&self, somebody_yielded: bool) -> Option<Pick> {
+        if somebody_yielded && let Some(job) = self.queues.next_near() {
+            return Some(Pick::Job(job));
+        }
+        loop {
+            if let Some(job) = self.fair_job() {
+                return Some(Pick::Job(job));
+            }
+            if let Some(fiber) = self.next_ready() {
+                return Some(Pick::Fiber(fiber));
+            }
+            if let Some(job) = self.queues.next() {
+                return Some(Pick::Job(job));
+            }
+            match self.queues.find(|| self.is_called()) {
+                Find::Job(job) => return Some(Pick::Job(job)),
+                Find::Interrupted if self.home.inbox.is_empty() => return None,
+                Find::Interrupted => {}
+            }
+        }
+    }
+
+    /// Every 61st pick, a job from a source that the usual order could starve.
+    fn fair_job(&self) -> Option<Job> {
+        if self.queues.is_fair_pick() { self.queues.next_fair() } else { None }
+    }
+
+    /// Tells whether something waits for this worker alone: a woken fiber, or the end.
+    fn is_called(&self) -> bool {
+        !self.home.inbox.is_empty() || self.shared.has_ended()
+    }
+
+    fn next_ready(&self) -> Option<&'static FiberRecord> {
+        let mut ready = self.ready.borrow_mut();
+        ready.append(self.home.inbox.take());
+        // SAFETY: records are never freed.
+        ready.pop_front().map(|record| unsafe { &*record.as_ptr() })
+    }
+
+    /// Runs a job on a loop fiber; on the native stack when there is no stack for one.
+    fn start(&self, job: Job) -> bool {
+        match self.loop_fiber() {
+            Some(fiber) => self.resume(fiber, Order::Run(job)),
+            None => {
+                self.run_job(job);
+                false
+            }
+        }
+    }
+
+    /// Returns an idle loop fiber, or makes one.
+    fn loop_fiber(&self) -> Option<&'static FiberRecord> {
+        if let Some(fiber) = self.idle.borrow_mut().pop() {
+            return Some(fiber);
+        }
+        let stack = self.shared.stacks.take(&mut self.stacks.borrow_mut()).ok()?;
+        let free = self.free_records.borrow_mut().pop_front();
+        let record = match free {
+            // SAFETY: records are never freed.
+            Some(free) => unsafe { &*free.as_ptr() },
+            None => self.home.new_record(),
+        };
+        let fiber = Fiber::new(stack, |suspender: &Suspender<Order, Why>, order| {
+            loop_on_fiber(suspender, order);
+        });
+        // SAFETY: the record is free, and this worker's.
+        unsafe { *record.fiber.get() = Some(fiber) };
+        Some(record)
+    }
+
+    /// Switches to a fiber until it comes back. True: it yielded.
+    fn resume(&self, record: &'static FiberRecord, order: Order) -> bool {
+        self.current.set(Some(record));
+        // SAFETY: only this worker touches the cell, and never while the fiber runs.
+        let fiber = unsafe { (*record.fiber.get()).as_mut() };
+        let came_back = fiber.expect("a fiber that is resumed exists").resume(order);
+        self.current.set(None);
+        match came_back {
+            Resumed::Suspended(Why::Waits) => return false,
+            Resumed::Suspended(Why::Idle) => self.idle.borrow_mut().push(record),
+            Resumed::Suspended(Why::Yields) => {
+                let mut ready = self.ready.borrow_mut();
+                ready.append(self.home.inbox.take());
+                // SAFETY: the fiber is suspended and in no queue.
+                unsafe { ready.push_back(NonNull::from(record)) };
+                return true;
+            }
+            Resumed::Finished(Ok(())) => self.recycle(record),
+            Resumed::Finished(Err(_)) => crate::panic::abort("a panic left a job's catch"),
+        }
+        false
+    }
+
+    fn recycle(&self, record: &'static FiberRecord) {
+        // SAFETY: only this worker touches the cell; the fiber has finished.
+        let fiber = unsafe { (*record.fiber.get()).take() };
+        let stack = fiber.expect("a fiber that finished exists").into_stack();
+        self.shared.stacks.give_back(&mut self.stacks.borrow_mut(), stack);
+        // SAFETY: the record is in no queue.
+        unsafe { self.free_records.borrow_mut().push_back(NonNull::from(record)) };
+    }
+
+    fn run_job(&self, job: Job) {
+        let header = job.into_pointer().cast::<JobHeader>();
+        // SAFETY: every token in these queues was made from a live job's header, and came out once.
+        unsafe { JobHeader::run(header, self) };
+    }
+
+    /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), and not inside
+    /// `without_suspending` (rule 11).
+    pub(crate) fn can_suspend(&self) -> bool {
+        self.current.get().is_some() && self.no_suspend_depth.get() == 0 && !thread::panicking()
+    }
+
+    /// Tells whether the running job has no fiber, because no stack was to be had.
+    pub(crate) fn is_out_of_fibers(&self) -> bool {
+        self.current.get().is_none() && self.no_suspend_depth.get() == 0 && !thread::panicking()
+    }
+
+    /// Suspends the running fiber until `completion` is done. It must be able to suspend.
+    pub(crate) fn suspend_until(&self, completion: &impl Completion) {
+        let record = self.current.get().expect("a fiber that suspends runs");
+        let waiter = Waiter::fiber(record.handle());
+        // SAFETY: the waiter stays in this frame, which cannot unwind, until it is notified.
+        if unsafe { completion.register(&waiter) } == Registration::Registered {
+            // PROGRESS: the claimant sends this fiber to its inbox once; each turn rechecks.
+            while !waiter.is_notified() {
+                suspend(record, Why::Waits);
+            }
+        }
+    }
+
+    /// Lets ready fibers and one unstarted job go first.
+    pub(crate) fn yield_now(&self) {
+        let record = self.current.get().expect("a fiber that yields runs");
+        suspend(record, Why::Yields);
+    }
+
+    /// Runs `f` with suspension forbidden.
+    pub(crate) fn without_suspending<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Depth<'a>(&'a Cell<u32>);
+        impl Drop for Depth<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.no_suspend_depth.set(self.no_suspend_depth.get() + 1);
+        let _depth = Depth(&self.no_suspend_depth);
+        f()
+    }
+
+    /// Runs unstarted jobs for which `wanted` holds, then blocks the thread until `completion` is
+    /// done: the wait of a job that must not suspend.
+    pub(crate) fn help_until(
+        &self,
+        completion: &impl Completion,
+        wanted: &dyn Fn(&JobHeader) -> bool,
+    ) {
+        let is_wanted = |job: NonNull<()>| {
+            // SAFETY: tokens in these queues are headers of live jobs.
+            wanted(unsafe { job.cast::<JobHeader>().as_ref() })
+        };
+        while !completion.is_done()
+            && let Some(job) = self.queues.take_anywhere(&is_wanted)
+        {
+            self.run_job(job);
+        }
+        completion.wait_thread();
+    }
+}
+
+/// What the switchboard does next.
+enum Pick {
+    Fiber(&'static FiberRecord),
+    Job(Job),
+}
+
+/// Suspends the running fiber to its switchboard.
+fn suspend(record: &FiberRecord, why: Why) -> Order {
+    // SAFETY: set by this fiber's own loop, which is below us on this very stack.
+    let suspender = unsafe { &*record.suspender.get() };
+    suspender.suspend(why)
+}
+
+/// The scheduling loop, as it runs on a fiber: jobs are called inline.
+fn loop_on_fiber(suspender: &Suspender<Order, Why>, first: Order) {
+    let worker = Worker::current().expect("loop fibers run on workers");
+    let record = worker.current.get().expect("a loop fiber runs");
+    record.suspender.set(suspender);
+    let mut order = first;
+    loop {
+        match order {
+            Order::Run(job) => worker.run_job(job),
+            Order::GoOn => {}
+            Order::Exit => return,
+        }
+        order = match worker.next_inline() {
+            Some(job) => Order::Run(job),
+            None if worker.idle.borrow().len() < IDLE_FIBERS_MAX => suspender.suspend(Why::Idle),
+            None => return,
+        };
+    }
+}
+
+impl Worker {
+    /// Chooses a job for the loop on the running fiber. None: the switchboard has something to do.
+    fn next_inline(&self) -> Option<Job> {
+        if let Some(job) = self.fair_job() {
+            return Some(job);
+        }
+        if !self.home.inbox.is_empty() || !self.ready.borrow().is_empty() {
+            return None;
+        }
+        if let Some(job) = self.queues.next() {
+            return Some(job);
+        }
+        match self.queues.find(|| self.is_called()) {
+            Find::Job(job) => Some(job),
+            Find::Interrupted => None,
+        }
+    }
+}
