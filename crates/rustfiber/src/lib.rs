@@ -9,6 +9,7 @@ mod latch;
 mod panic;
 mod runtime;
 mod scope;
+mod spawn;
 mod worker;
 
 pub use counter::{Counter, Ticket};
@@ -16,6 +17,7 @@ pub use error::BuildError;
 pub use join::join;
 pub use runtime::Runtime;
 pub use scope::{Scope, scope};
+pub use spawn::{JoinHandle, spawn};
 
 use worker::Worker;
 
