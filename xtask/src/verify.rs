@@ -165,7 +165,8 @@ fn keep_log(name: &str, text: &str) {
     }
 }
 
-fn root() -> PathBuf {
+/// Returns the workspace's folder.
+pub(crate) fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().expect("xtask lies in the workspace").to_path_buf()
 }
