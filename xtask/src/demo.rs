@@ -1,32 +1,60 @@
-//! The main job on real input: the code census of this workspace and of its dependencies' sources.
+//! `cargo xtask demo`: the example `code_census` over real source trees.
 
-use std::env;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-/// Runs the census on `directory`, or on this workspace and the sources that cargo has unpacked.
-pub(crate) fn demo(directory: Option<&str>) -> ExitCode {
-    let roots = match directory {
-        Some(directory) => vec![PathBuf::from(directory)],
-        None => [Some(crate::verify::root()), unpacked_sources()].into_iter().flatten().collect(),
-    };
-    let status = Command::new(env!("CARGO"))
-        .args(["run", "--release", "--package", "rustfiber", "--example", "code_census", "--"])
-        .args(roots)
-        .status();
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo could not be started: {error}");
-            ExitCode::FAILURE
+use lexopt::Arg;
+use xshell::cmd;
+
+use crate::Result;
+use crate::project::Project;
+
+/// Runs the example over the folders given, or over this workspace and its dependencies.
+pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
+    let mut roots = Vec::new();
+    let mut options: Vec<OsString> = Vec::new();
+    loop {
+        // What follows `--` is the example's, unread.
+        if let Some(rest) = parser.try_raw_args()
+            && rest.peek().is_some_and(|argument| argument == "--")
+        {
+            options.extend(rest.skip(1));
+            break;
+        }
+        match parser.next()? {
+            Some(Arg::Value(root)) => roots.push(PathBuf::from(root)),
+            Some(Arg::Long("workers")) => options.extend(["--workers".into(), parser.value()?]),
+            Some(other) => return Err(other.unexpected().into()),
+            None => break,
         }
     }
+    if roots.is_empty() {
+        roots.push(project.root.clone());
+        roots.extend(dependencies(project)?);
+    } else {
+        // The example runs in the workspace's root, wherever this was called from.
+        roots = roots
+            .into_iter()
+            .map(|root| std::env::current_dir().map(|here| here.join(root)))
+            .collect::<std::io::Result<_>>()?;
+    }
+    let cargo = &project.cargo;
+    let example = ["-p", "rustfiber", "--example", "code_census"];
+    cmd!(project.shell, "{cargo} run --release {example...} -- {roots...} {options...}")
+        .quiet()
+        .run()?;
+    Ok(true)
 }
 
-/// Returns the folder into which cargo unpacks dependencies, if there is one.
-fn unpacked_sources() -> Option<PathBuf> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
-    home.map(|home| home.join("registry/src")).filter(|folder| folder.is_dir())
+/// Returns the folders into which cargo unpacked the sources of our dependencies on this machine.
+fn dependencies(project: &Project) -> Result<BTreeSet<PathBuf>> {
+    let metadata = project.metadata(&["--filter-platform", &project.host()?])?;
+    let packages = metadata["packages"].as_array().ok_or("`cargo metadata` lists no packages")?;
+    let manifests = packages.iter().filter_map(|package| package["manifest_path"].as_str());
+    Ok(manifests
+        .filter_map(|manifest| Path::new(manifest).parent())
+        .filter(|folder| !folder.starts_with(&project.root) && folder.is_dir())
+        .map(Path::to_path_buf)
+        .collect())
 }

@@ -1,25 +1,85 @@
-//! Workspace automation: `demo [DIR]`, `verify [--fast]`, `loom [CRATE]`.
+//! The workspace's own commands: `cargo xtask <command>`.
+//!
+//! One file per command; what they share is in `project` (where things are), `process` (running a
+//! program under a log and a time limit) and `outcome` (counting).
 
+mod asan;
+mod bench;
 mod demo;
+mod harness;
+mod loom;
+mod mutants;
+mod outcome;
+mod process;
+mod project;
+mod tidy;
 mod verify;
 
+use std::error::Error;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo [DIR] | verify [--fast] | loom [CRATE]";
+use lexopt::Arg;
+
+use crate::project::Project;
+
+/// The result of everything here: errors are for people, who read them once.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const HELP: &str = "\
+usage: cargo xtask <command>
+
+  demo [DIR]... [--workers N] [-- ARGS]  count code with fibers: DIR, or this workspace and the
+                                         sources of its dependencies
+  verify [--fast]                        every check; --fast: what takes about a minute
+  loom [CRATE] [MODEL] [--preemptions N] the models, in every interleaving
+  mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
+  asan                                   the memory tests under AddressSanitizer
+  tidy                                   the rules of this repository
+  bench [FILTER]                         the benchmarks
+
+Logs are in target/verify, target/loom, target/mutants and target/asan.
+";
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
-        ["demo"] => demo::demo(None),
-        ["demo", directory] => demo::demo(Some(directory)),
-        ["verify"] => verify::verify(false),
-        ["verify", "--fast"] => verify::verify(true),
-        ["loom"] => verify::loom(None),
-        ["loom", name] => verify::loom(Some(name)),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
+    match dispatch() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs the command of the command line. False: it ran, and something is wrong.
+fn dispatch() -> Result<bool> {
+    let mut parser = lexopt::Parser::from_env();
+    let command = match parser.next()? {
+        Some(Arg::Value(command)) => command,
+        Some(Arg::Long("help") | Arg::Short('h')) | None => {
+            print!("{HELP}");
+            return Ok(true);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    process::stop_children_with_this_process();
+    let project = Project::find()?;
+    match command.to_string_lossy().as_ref() {
+        "demo" => demo::run(&project, parser),
+        "verify" => verify::run(&project, parser),
+        "loom" => loom::run(&project, parser),
+        "mutants" => mutants::run(&project, parser),
+        "asan" => asan::run(&project, parser),
+        "tidy" => tidy::run(&project, parser),
+        "bench" => bench::run(&project, parser),
+        unknown => Err(format!("there is no command {unknown:?}\n\n{HELP}").into()),
+    }
+}
+
+/// Refuses any argument, for commands that take none.
+fn no_arguments(mut parser: lexopt::Parser) -> Result<()> {
+    match parser.next()? {
+        Some(argument) => Err(argument.unexpected().into()),
+        None => Ok(()),
     }
 }

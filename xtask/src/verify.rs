@@ -1,174 +1,136 @@
-//! The checks, one after another, and a table of what came of them.
+//! `cargo xtask verify`: every check there is, in order, each under a log and a time limit.
+//!
+//! The last line is `N passed, N failed, N skipped`: tests, models and mutants are counted one by
+//! one, the other steps as one each. A check that did not run is a failure, unless its skip is in
+//! [`ALLOWED_SKIPS`].
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+mod steps;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The crates that have models in `tests/loom.rs`.
-const MODEL_CRATES: [&str; 2] = ["intrusive-waitlist", "deque-scheduler"];
+use crate::Result;
+use crate::outcome::{Counts, Outcome};
+use crate::process::{Echo, Log};
+use crate::project::Project;
 
-/// One command to run.
-struct Step {
-    name: String,
-    args: Vec<&'static str>,
-    environment: Vec<(&'static str, &'static str)>,
-    /// The step runs libtest, whose counts are added up; zero tests are a failure.
-    has_tests: bool,
+use steps::{STEPS, Step};
+
+/// What may be skipped, and when. A skip that is not here fails the run: a check that silently
+/// stopped running is worse than one that fails.
+const ALLOWED_SKIPS: [(&str, &str); 2] = [
+    ("asan", "the toolchain has no AddressSanitizer runtime for this machine"),
+    ("captured machines", "the captures belong to others and are not in this repository"),
+];
+
+/// Programs are stopped after this time in all, so that the end of the report is always reached.
+const TOTAL_LIMIT: Duration = Duration::from_secs(80 * 60);
+
+/// How much of a failed step's log is shown.
+const TAIL_LINES: usize = 60;
+
+/// What the steps work with.
+struct Context<'a> {
+    project: &'a Project,
+    folder: PathBuf,
 }
 
-/// What came of a step.
-struct Outcome {
-    name: String,
+/// A step that is over.
+struct Finished {
+    name: &'static str,
+    outcome: Outcome,
     time: Duration,
-    passed: u64,
-    failed: u64,
-    skipped: u64,
 }
 
-fn step(name: &str, args: &[&'static str], has_tests: bool) -> Step {
-    Step { name: name.into(), args: args.to_vec(), environment: Vec::new(), has_tests }
-}
-
-fn fast_steps() -> Vec<Step> {
-    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    vec![
-        step("fmt", &["fmt", "--all", "--check"], false),
-        step("clippy", &clippy, false),
-        step("tests", &["test", "--workspace", "--all-targets", "--no-fail-fast"], true),
-        step("doc tests", &["test", "--workspace", "--doc"], true),
-    ]
-}
-
-fn loom_step(name: &'static str) -> Step {
-    Step {
-        environment: vec![("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", "target/loom")],
-        ..step(&format!("loom {name}"), &["test", "--release", "-p", name, "--test", "loom"], true)
-    }
-}
-
-/// Runs every check; `fast` leaves out the slow ones.
-pub(crate) fn verify(fast: bool) -> ExitCode {
-    let mut steps = fast_steps();
-    if !fast {
-        steps.push(Step {
-            environment: vec![("RUSTDOCFLAGS", "-D warnings")],
-            ..step("docs", &["doc", "--workspace", "--no-deps"], false)
-        });
-        steps.extend(MODEL_CRATES.map(loom_step));
-    }
-    run_all(&steps)
-}
-
-/// Runs the models of one crate, or of all.
-pub(crate) fn loom(only: Option<&str>) -> ExitCode {
-    let chosen = MODEL_CRATES.into_iter().filter(|&name| only.is_none_or(|only| only == name));
-    let steps: Vec<Step> = chosen.map(loom_step).collect();
-    if steps.is_empty() {
-        eprintln!("no such crate with models; there are {MODEL_CRATES:?}");
-        return ExitCode::from(2);
-    }
-    run_all(&steps)
-}
-
-fn run_all(steps: &[Step]) -> ExitCode {
-    let outcomes: Vec<Outcome> = steps.iter().map(run).collect();
-    println!("\n{:<28} {:>8} {:>8} {:>8} {:>8}", "step", "passed", "failed", "skipped", "time");
-    for outcome in &outcomes {
-        println!(
-            "{:<28} {:>8} {:>8} {:>8} {:>6.1} s",
-            outcome.name,
-            outcome.passed,
-            outcome.failed,
-            outcome.skipped,
-            outcome.time.as_secs_f32()
-        );
-    }
-    let total = |count: fn(&Outcome) -> u64| outcomes.iter().map(count).sum::<u64>();
-    let failed = total(|outcome| outcome.failed);
-    println!(
-        "\n{} passed, {failed} failed, {} skipped",
-        total(|outcome| outcome.passed),
-        total(|outcome| outcome.skipped)
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs one step, and keeps what it printed in a log.
-fn run(step: &Step) -> Outcome {
-    println!("{} ...", step.name);
-    let started = Instant::now();
-    let output = Command::new(env!("CARGO"))
-        .args(&step.args)
-        .envs(step.environment.iter().copied())
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .output();
-    let mut outcome =
-        Outcome { name: step.name.clone(), time: Duration::ZERO, passed: 0, failed: 0, skipped: 0 };
-    let (text, succeeded) = match output {
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+/// Runs all steps, or those of `--fast`.
+pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
+    let mut fast = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            lexopt::Arg::Long("fast") => fast = true,
+            other => return Err(other.unexpected().into()),
         }
-        Err(error) => (format!("cargo could not be started: {error}"), false),
-    };
-    outcome.time = started.elapsed();
-    if step.has_tests {
-        for line in text.lines() {
-            count(line, &mut outcome);
-        }
-    } else {
-        outcome.passed = succeeded.into();
     }
-    let ran_nothing = outcome.passed + outcome.failed == 0;
-    if !succeeded || ran_nothing {
-        outcome.failed = outcome.failed.max(1);
-        println!("{}\n{} failed", tail(&text), step.name);
+    let context = Context { project, folder: project.target.join("verify") };
+    let deadline = Instant::now() + TOTAL_LIMIT;
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| step.fast || !fast).collect();
+    let mut finished = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        print!("[{:>2}/{}] {:<14}", index + 1, steps.len(), step.name);
+        io::stdout().flush()?;
+        finished.push(run_step(step, &context, deadline)?);
     }
-    keep_log(&step.name, &text);
-    outcome
+    Ok(report(&finished))
 }
 
-/// Adds the counts of a libtest `test result:` line, and the tests that say they were skipped.
-fn count(line: &str, outcome: &mut Outcome) {
-    if line.starts_with("SKIPPED:") {
-        println!("  {line}");
-        outcome.skipped += 1;
+/// Runs one step, and tells how it ended.
+fn run_step(step: &Step, context: &Context<'_>, deadline: Instant) -> Result<Finished> {
+    let path = context.log_path(step.name);
+    let start = Instant::now();
+    let mut log = Log::create(&path, Echo::Nothing)?.with_deadline(deadline);
+    let result = (step.run)(context, &mut log);
+    let mut outcome = result.unwrap_or_else(|error| Outcome::failed(error.to_string()));
+    refuse_unlisted_skips(&mut outcome);
+    let finished = Finished { name: step.name, outcome, time: start.elapsed() };
+    println!("{}", finished.summary());
+    if !finished.outcome.is_good() {
+        let text = std::fs::read(&path)?;
+        let text = String::from_utf8_lossy(&text);
+        println!("---- the end of {}", path.display());
+        println!("{}", tail(&text, TAIL_LINES));
+        println!("----");
     }
-    if !line.starts_with("test result:") {
-        return;
-    }
-    let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
-    for pair in words.windows(2) {
-        let Ok(number) = pair[0].parse::<u64>() else { continue };
-        match pair[1] {
-            "passed" => outcome.passed += number,
-            "failed" => outcome.failed += number,
-            "ignored" => outcome.skipped += number,
-            _ => {}
+    Ok(finished)
+}
+
+fn refuse_unlisted_skips(outcome: &mut Outcome) {
+    for skip in outcome.skips.clone() {
+        if !ALLOWED_SKIPS.iter().any(|(name, _)| *name == skip.name) {
+            outcome.problem(format!("not an allowed skip: {skip}"));
         }
     }
 }
 
-fn tail(text: &str) -> String {
+/// Prints the table and, last, the sum. Returns whether nothing failed.
+fn report(finished: &[Finished]) -> bool {
+    let mut sum = Counts::default();
+    println!();
+    for step in finished {
+        println!("{:<14}{}", step.name, step.summary());
+        for problem in &step.outcome.problems {
+            println!("{:16}{problem}", "");
+        }
+        for skip in &step.outcome.skips {
+            println!("{:16}skipped {skip}", "");
+        }
+        sum += step.outcome.counts;
+    }
+    println!("\n{sum}");
+    sum.failed == 0
+}
+
+impl Context<'_> {
+    fn log_path(&self, step: &str) -> PathBuf {
+        self.folder.join(format!("{step}.log"))
+    }
+}
+
+impl Finished {
+    fn summary(&self) -> String {
+        let counts = &self.outcome.counts;
+        let state = match counts {
+            Counts { failed: 1.., .. } => "FAILED",
+            Counts { passed: 0, .. } => "skipped",
+            _ => "ran",
+        };
+        format!("{state:<8}{:>7.1} s  {counts}", self.time.as_secs_f64())
+    }
+}
+
+fn tail(text: &str, line_count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(60)..].join("\n")
-}
-
-fn keep_log(name: &str, text: &str) {
-    let folder = root().join("target/verify");
-    let path = folder.join(name.replace(' ', "-")).with_extension("log");
-    let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
-    if let Err(error) = kept {
-        println!("  (no log at {}: {error})", path.display());
-    }
-}
-
-/// Returns the workspace's folder.
-pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().expect("xtask lies in the workspace").to_path_buf()
+    lines[lines.len().saturating_sub(line_count)..].join("\n")
 }
 
 #[cfg(test)]
@@ -176,13 +138,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libtest_counts_are_added_up() {
-        let mut outcome =
-            Outcome { name: String::new(), time: Duration::ZERO, passed: 0, failed: 0, skipped: 0 };
-        let line = "test result: FAILED. 7 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out";
-        count(line, &mut outcome);
-        count("SKIPPED: no machines", &mut outcome);
-        count("5 passed in passing", &mut outcome);
-        assert_eq!((outcome.passed, outcome.failed, outcome.skipped), (7, 2, 2));
+    fn a_listed_skip_is_accepted_and_another_is_a_failure() {
+        let mut listed = Outcome::skipped("asan", "no runtime");
+        refuse_unlisted_skips(&mut listed);
+        assert!(listed.is_good());
+        let mut unlisted = Outcome::skipped("loom", "too slow");
+        refuse_unlisted_skips(&mut unlisted);
+        assert!(!unlisted.is_good());
+    }
+
+    #[test]
+    fn a_step_is_skipped_only_if_nothing_ran() {
+        let state = |outcome| {
+            let step = Finished { name: "step", outcome, time: Duration::ZERO };
+            step.summary().split(' ').next().unwrap().to_string()
+        };
+        let mut partly = Outcome::passed();
+        partly.add(Outcome::skipped("asan", "no runtime"));
+        assert_eq!(state(partly), "ran");
+        assert_eq!(state(Outcome::skipped("asan", "no runtime")), "skipped");
+        assert_eq!(state(Outcome::failed("broken")), "FAILED");
+    }
+
+    #[test]
+    fn the_tail_is_the_end() {
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(tail("a\n", 2), "a");
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | bit | set by | means |
 //! |---|---|---|
-//! | `CLAIMED` | whoever runs the job: a worker that popped it, or a waiter that cannot suspend | the closure is that one's |
+//! | `CLAIMED` | the worker or waiter that runs the job | the closure is that one's |
 //! | `FINISHED` | the runner, after it wrote the result | the result may be read |
 //! | `DETACHED` | the handle, when it is dropped | nobody will ask for the result |
 //!

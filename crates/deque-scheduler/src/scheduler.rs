@@ -153,8 +153,8 @@ impl WorkerQueues {
         &self.scheduler
     }
 
-    /// Pushes the second half of a `join`: a job whose memory the caller keeps until the job has run
-    /// or [`WorkerQueues::take_back`] has returned it.
+    /// Pushes the second half of a `join`: a job whose memory the caller keeps until the job has
+    /// run or [`WorkerQueues::take_back`] has returned it.
     #[inline]
     pub fn push_join(&self, job: Job) {
         self.own.push_join(job);
@@ -189,8 +189,8 @@ impl WorkerQueues {
     /// Takes an unstarted spawned job for which `wanted` holds, wherever in the pool it lies.
     ///
     /// For whoever waits for that job and cannot leave the core to it. Looks at this worker's own
-    /// queue first; else it goes through every queue, and leaves what it finds there with this worker.
-    /// Sweeps take turns, so that no job is missed on its way through another sweep.
+    /// queue first; else it goes through every queue, and leaves what it finds there with this
+    /// worker. Sweeps take turns, so that no job is missed on its way through another sweep.
     #[cold]
     #[must_use]
     pub fn take_anywhere(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
@@ -268,8 +268,8 @@ impl WorkerQueues {
 
     /// Looks for a job until there is one or `interrupted` holds; sleeps when there is neither.
     ///
-    /// `interrupted` must cover everything that [`ParkSlot::wake`] is called for; it is asked often,
-    /// and once more after the worker has announced that it sleeps.
+    /// `interrupted` must cover everything that [`ParkSlot::wake`] is called for; it is asked
+    /// often, and once more after the worker has announced that it sleeps.
     ///
     /// # Blocking
     ///

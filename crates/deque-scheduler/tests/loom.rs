@@ -93,7 +93,8 @@ impl Pool {
         self.progress.notify();
     }
 
-    /// Blocks until `count` jobs have run: a job that is never run is a deadlock, which loom reports.
+    /// Blocks until `count` jobs have run: a job that is never run is a deadlock, which loom
+    /// reports.
     fn wait_for(&self, count: usize) {
         while self.ran.load(Acquire) < count {
             self.progress.wait();

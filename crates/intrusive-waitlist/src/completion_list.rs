@@ -60,7 +60,8 @@ impl CompletionList {
     ///
     /// # Safety
     ///
-    /// If this returns [`Registration::Registered`], `waiter` must neither move nor be dropped until
+    /// If this returns [`Registration::Registered`], `waiter` must neither move nor be dropped
+    /// until
     /// [`Waiter::is_notified`] is true. The waiter must be fresh: a waiter serves one registration.
     pub unsafe fn register(&self, waiter: &Waiter) -> Registration {
         // ORDERING: Acquire, as in `is_done`: the caller goes on at once if this sees DONE.

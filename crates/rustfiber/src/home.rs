@@ -74,8 +74,8 @@ pub(crate) struct FiberRecord {
     pub(crate) suspender: Cell<*const Suspender<Order, Why>>,
 }
 
-// SAFETY: other threads touch `home` and, through the inbox's protocol, `link`; the rest is the home
-// worker's alone.
+// SAFETY: other threads touch `home` and, through the inbox's protocol, `link`; the rest is the
+// home worker's alone.
 unsafe impl Sync for FiberRecord {}
 // SAFETY: as above.
 unsafe impl Send for FiberRecord {}

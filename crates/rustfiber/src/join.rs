@@ -17,8 +17,8 @@ use crate::worker::Worker;
 ///
 /// # Panics
 ///
-/// With the panic of `a`, else with that of `b`. Both have ended by then; after a panic in `a`, a `b`
-/// that nobody had started is dropped unrun.
+/// With the panic of `a`, else with that of `b`. Both have ended by then; after a panic in `a`, a
+/// `b` that nobody had started is dropped unrun.
 ///
 /// # Blocking
 ///

@@ -24,6 +24,7 @@ macro_rules! completion {
                 self.is_done()
             }
 
+            // SAFETY: the trait's contract is the list's own.
             unsafe fn register(&self, waiter: &Waiter) -> Registration {
                 // SAFETY: the caller keeps the same contract.
                 unsafe { self.register(waiter) }

@@ -39,8 +39,8 @@ pub fn current_worker() -> Option<usize> {
     Worker::current().map(|worker| worker.queues.index())
 }
 
-/// Runs `f`, inside which a wait never suspends: it runs the awaited jobs that have not started, and
-/// otherwise blocks the thread. For sections that hold a lock of `std` or `parking_lot`.
+/// Runs `f`, inside which a wait never suspends: it runs the awaited jobs that have not started,
+/// and otherwise blocks the thread. For sections that hold a lock of `std` or `parking_lot`.
 pub fn without_suspending<R>(f: impl FnOnce() -> R) -> R {
     match Worker::current() {
         Some(worker) => worker.without_suspending(f),

@@ -38,12 +38,14 @@ struct RootCounts {
 }
 
 impl Shared {
-    /// Submits a root job: to the calling worker's own queue if it is one of ours, else from outside.
+    /// Submits a root job: to the calling worker's own queue if it is one of ours, else from
+    /// outside.
     pub(crate) fn submit(&self, job: Job) {
         match Worker::current() {
             Some(worker) if ptr::eq(&raw const *worker.shared, self) => {
                 let spawned = &self.counts[worker.queues.index()].spawned;
-                // ORDERING: Release, with the Acquire in `is_quiescent`: counted before it can finish.
+                // ORDERING: Release, with the Acquire in `is_quiescent`: counted before it can
+                // finish.
                 spawned.store(spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
                 worker.queues.push_spawn(job);
             }
@@ -166,8 +168,8 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Runs `f` on a worker and returns what it returns. Inside a job of this runtime, `f` is called
-    /// at once.
+    /// Runs `f` on a worker and returns what it returns. Inside a job of this runtime, `f` is
+    /// called at once.
     ///
     /// # Panics
     ///

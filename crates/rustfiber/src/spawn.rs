@@ -100,7 +100,8 @@ impl<F: FnOnce() -> R + Send, R: Send> Spawned<R> for SpawnJob<F, R> {
     }
 }
 
-/// The right to wait for a spawned job and to have its result. Dropping it lets the job go on alone.
+/// The right to wait for a spawned job and to have its result. Dropping it lets the job go on
+/// alone.
 pub struct JoinHandle<R> {
     job: Arc<dyn Spawned<R>>,
 }

@@ -1,8 +1,8 @@
 //! A worker: an OS thread whose native stack is a switchboard between fibers.
 //!
 //! The scheduling loop runs *on a fiber* and calls jobs inline, so a job that never waits costs no
-//! switch. When a job waits, its fiber (job, loop and all) suspends to the switchboard, which resumes
-//! a ready fiber or another loop fiber. Fibers never leave their home worker.
+//! switch. When a job waits, its fiber (job, loop and all) suspends to the switchboard, which
+//! resumes a ready fiber or another loop fiber. Fibers never leave their home worker.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};

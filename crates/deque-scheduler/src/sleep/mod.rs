@@ -54,8 +54,8 @@ impl Sleep {
         self.searchers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends the calling worker's search, because it has something to do. If it was the last searcher
-    /// and `work_in_sight`, others are woken.
+    /// Ends the calling worker's search, because it has something to do. If it was the last
+    /// searcher and `work_in_sight`, others are woken.
     pub fn found(&self, work_in_sight: impl Fn() -> bool) {
         if self.stop_searching() && work_in_sight() {
             self.wake_up_to(WAKES_ON_FOUND);

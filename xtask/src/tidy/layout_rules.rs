@@ -1,0 +1,111 @@
+//! The rules over a crate's folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use super::source::{Source, has_word};
+use super::{Violation, slashes};
+use crate::Result;
+use crate::project::{Project, crate_name};
+
+pub(super) const REASONS: &[(&str, &str)] = &[
+    (
+        "one-primitive",
+        "a crate that is model-checked gets its atomics from one file: an atomic that loom does \
+         not see is not checked",
+    ),
+    ("readme", "the README is the crate's documentation, and its examples are compiled"),
+];
+
+const README_DOC: &str = "#![doc = include_str!(\"../README.md\")]";
+
+/// Checks every crate's folder.
+pub(super) fn check(
+    project: &Project,
+    files: &BTreeSet<PathBuf>,
+    violations: &mut Vec<Violation>,
+) -> Result<()> {
+    for folder in project.crates()? {
+        let krate = format!("crates/{}", crate_name(&folder));
+        let library = fs::read_to_string(folder.join("src/lib.rs")).unwrap_or_default();
+        violations.extend(readme(&krate, folder.join("README.md").exists(), &library));
+        if !folder.join("src/primitive.rs").exists() {
+            continue;
+        }
+        for file in files {
+            let path = slashes(file);
+            if path.starts_with(&format!("{krate}/src/")) && path.ends_with(".rs") {
+                let source = Source::new(&path, &fs::read_to_string(project.root.join(file))?);
+                violations.extend(one_primitive(&source));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn readme(krate: &str, exists: bool, library: &str) -> Vec<Violation> {
+    let violation = |path: &str, what: &str| Violation {
+        rule: "readme",
+        path: format!("{krate}/{path}"),
+        line: 0,
+        what: what.to_string(),
+    };
+    let mut violations = Vec::new();
+    if !exists {
+        violations.push(violation("README.md", "is missing"));
+    }
+    if !library.lines().any(|line| line.trim() == README_DOC) {
+        violations.push(violation("src/lib.rs", &format!("has no `{README_DOC}`")));
+    }
+    violations
+}
+
+/// Checks a file of a crate that has a `primitive.rs`.
+fn one_primitive(source: &Source) -> Vec<Violation> {
+    if source.path.ends_with("/primitive.rs") {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    for (at, line) in source.product_lines() {
+        let code = &line.code;
+        let direct = ["std::sync::atomic", "core::sync::atomic", "loom::"];
+        // `use std::{sync::atomic::..}`: std is named on this line or on one above.
+        let nested = line.in_use && has_word(code, "atomic") && !code.contains("primitive");
+        if direct.iter().any(|name| code.contains(name)) || nested {
+            violations.push(Violation {
+                rule: "one-primitive",
+                path: source.path.clone(),
+                line: at + 1,
+                what: "atomics and loom are named in `primitive.rs` only".to_string(),
+            });
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_have_a_readme_that_is_their_documentation() {
+        let library = format!("//! More.\n{README_DOC}\n");
+        assert!(readme("crates/a", true, &library).is_empty());
+        assert_eq!(readme("crates/a", false, &library).len(), 1);
+        assert_eq!(readme("crates/a", true, "//! Other.").len(), 1);
+    }
+
+    #[test]
+    fn atomics_come_from_one_file() {
+        let count = |file: &str, text: &str| {
+            one_primitive(&Source::new(&format!("crates/a/src/{file}"), text)).len()
+        };
+        assert_eq!(count("primitive.rs", "pub use loom::sync::atomic::AtomicBool;"), 0);
+        assert_eq!(count("list.rs", "use crate::primitive::AtomicBool;"), 0);
+        assert_eq!(count("list.rs", "#[cfg(test)]\nuse std::sync::atomic::AtomicBool;"), 0);
+        assert_eq!(count("list.rs", "use std::sync::atomic::AtomicBool;"), 1);
+        assert_eq!(count("list.rs", "use std::{\n    sync::atomic::AtomicBool,\n};"), 1);
+        assert_eq!(count("list.rs", "loom::model(f);"), 1);
+    }
+}
