@@ -168,7 +168,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let children = roots.iter().map(|root| walk(root)).collect::<io::Result<Vec<_>>>()?;
     let tree = Directory { files: Vec::new(), children };
-    let runtime = Runtime::with_workers(workers)?;
+    let runtime = Runtime::builder().workers(workers).build()?;
     sequential(&tree); // reads the disk, so that neither pass below has to
     let (expected, sequential_time) = timed(|| sequential(&tree));
     let waiting = Waiting::default();

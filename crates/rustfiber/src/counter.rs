@@ -1,11 +1,16 @@
 //! A count of outstanding things that jobs wait on.
 
+use std::ops::Deref;
+use std::panic::Location;
 use std::ptr;
+use std::sync::Arc;
 
 use intrusive_waitlist::CounterList;
 
+use crate::dump::Site;
+use crate::error::FiberLimit;
 use crate::home::wake_all;
-use crate::latch;
+use crate::latch::{self, Awaited, Wait};
 use crate::worker::Worker;
 
 /// A count that goes down to zero once; whoever waits goes on at zero.
@@ -40,28 +45,76 @@ impl Counter {
     }
 
     /// Takes charge of one outstanding count: the ticket takes it off when it is dropped, so that a
-    /// panic cannot leave the waiters hanging.
+    /// panic cannot leave the waiters hanging. It adds nothing: create the counter with the count.
     pub fn ticket(&self) -> Ticket<'_> {
-        Ticket { counter: self }
+        Ticket { counter: CounterRef::Borrowed(self) }
+    }
+
+    /// Takes charge of one outstanding count, for a job that may borrow nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustfiber::{Counter, spawn};
+    /// use std::sync::Arc;
+    ///
+    /// let counter = Arc::new(Counter::new(10));
+    /// for _ in 0..10 {
+    ///     let ticket = Arc::clone(&counter).ticket_owned();
+    ///     spawn(move || drop(ticket));
+    /// }
+    /// counter.wait();
+    /// ```
+    pub fn ticket_owned(self: Arc<Self>) -> Ticket<'static> {
+        Ticket { counter: CounterRef::Owned(self) }
     }
 
     /// Waits until the count is zero.
     ///
     /// # Panics
     ///
-    /// Panics with `FiberLimit` if the job runs without a fiber, because no stack was to be had.
+    /// Panics with [`FiberLimit`]'s message if the job has no fiber, because no stack was to be
+    /// had; [`Counter::try_wait`] returns it.
     ///
     /// # Blocking
     ///
-    /// Suspends the fiber, or blocks the plain thread.
+    /// Suspends the fiber, or blocks the plain thread. Where the job must not suspend (inside
+    /// [`without_suspending`](crate::without_suspending), or while panicking) it runs the jobs
+    /// spawned with [`Scope::spawn_counted`](crate::Scope::spawn_counted) on this counter that have
+    /// not started, and then blocks the thread; if one of them is suspended on this very worker,
+    /// which can now never resume it, the process aborts with a report.
+    #[track_caller]
     pub fn wait(&self) {
-        if self.list.is_done() {
-            return;
+        let site = Location::caller();
+        if let Err(limit) = self.try_wait_at(site) {
+            panic!("FiberLimit: {limit}");
         }
-        let is_stuck = Worker::current().is_some_and(Worker::is_out_of_fibers);
-        assert!(!is_stuck, "FiberLimit: no stack was left for a fiber, so this job cannot wait");
+    }
+
+    /// Waits until the count is zero, unless the job cannot wait.
+    ///
+    /// # Errors
+    ///
+    /// When the job has no fiber, because no stack was to be had, and the count is not zero.
+    ///
+    /// # Blocking
+    ///
+    /// As [`Counter::wait`].
+    #[track_caller]
+    pub fn try_wait(&self) -> Result<(), FiberLimit> {
+        self.try_wait_at(Location::caller())
+    }
+
+    fn try_wait_at(&self, site: Site) -> Result<(), FiberLimit> {
+        if self.list.is_done() {
+            return Ok(());
+        }
+        if let Some(limit) = Worker::current().and_then(Worker::fiber_limit) {
+            return Err(limit);
+        }
         let this_counter = ptr::from_ref(self).addr();
-        latch::wait(&self.list, &|header| header.owners[1] == this_counter);
+        latch::wait(&self.list, &Wait { what: Awaited::Counter(this_counter), site });
+        Ok(())
     }
 
     /// Returns the outstanding count at some moment during the call.
@@ -75,7 +128,24 @@ impl Counter {
 #[must_use = "a ticket that is dropped at once takes its count off at once"]
 #[derive(Debug)]
 pub struct Ticket<'counter> {
-    counter: &'counter Counter,
+    counter: CounterRef<'counter>,
+}
+
+#[derive(Debug)]
+enum CounterRef<'counter> {
+    Borrowed(&'counter Counter),
+    Owned(Arc<Counter>),
+}
+
+impl Deref for CounterRef<'_> {
+    type Target = Counter;
+
+    fn deref(&self) -> &Counter {
+        match self {
+            CounterRef::Borrowed(counter) => counter,
+            CounterRef::Owned(counter) => counter,
+        }
+    }
 }
 
 impl Drop for Ticket<'_> {

@@ -1,11 +1,15 @@
-//! What can go wrong when a runtime starts, and when a job waits without a fiber.
+//! What can go wrong when a runtime starts and ends, and when a job waits without a fiber.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use fiber_stack::StackError;
+use topology::{DetectError, PinError};
 
-use crate::runtime::WORKERS_MAX;
+use crate::builder::WORKERS_MAX;
+use crate::dump::Dump;
 
 /// Why a runtime did not start.
 #[derive(Debug)]
@@ -17,7 +21,23 @@ pub enum BuildError {
         asked: usize,
     },
     /// The stack size is out of range.
-    Stack(StackError),
+    StackSize(StackError),
+    /// No fiber at all was to be allowed.
+    NoFibers,
+    /// The name of the threads holds a zero byte.
+    ThreadName {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The workers were to be pinned, but the machine's CPUs are not known.
+    Topology(DetectError),
+    /// A worker could not be pinned.
+    Pin {
+        /// The worker's index.
+        worker: usize,
+        /// Why not.
+        source: PinError,
+    },
     /// The system refused a thread.
     Thread {
         /// Workers asked for.
@@ -37,7 +57,23 @@ impl fmt::Display for BuildError {
                 "{asked} workers asked for, but a runtime has 1 to {WORKERS_MAX}; one for each \
                  CPU is usual"
             ),
-            BuildError::Stack(error) => error.fmt(f),
+            BuildError::StackSize(error) => error.fmt(f),
+            BuildError::NoFibers => f.write_str(
+                "at most 0 fibers asked for, but jobs need at least 1; leave the limit out for as \
+                 many as the system allows",
+            ),
+            BuildError::ThreadName { asked } => {
+                write!(f, "thread name {asked:?} holds a zero byte; choose one without")
+            }
+            BuildError::Topology(_) => f.write_str(
+                "the machine's CPUs could not be found out, so no worker can be pinned; choose \
+                 `PinningStrategy::None`, or describe them with `Builder::topology`",
+            ),
+            BuildError::Pin { worker, .. } => write!(
+                f,
+                "worker {worker} could not be pinned; choose `PinningStrategy::None`, or a \
+                 topology of this machine"
+            ),
             BuildError::Thread { asked, started, .. } => write!(
                 f,
                 "the system refused thread {} of {asked}; raise the limit on threads \
@@ -51,9 +87,66 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            BuildError::WorkerCount { .. } => None,
-            BuildError::Stack(error) => Some(error),
+            BuildError::WorkerCount { .. }
+            | BuildError::NoFibers
+            | BuildError::ThreadName { .. } => None,
+            BuildError::StackSize(error) => Some(error),
+            BuildError::Topology(error) => Some(error),
+            BuildError::Pin { source, .. } => Some(source),
             BuildError::Thread { source, .. } => Some(source),
         }
+    }
+}
+
+/// Why [`Runtime::shutdown`](crate::Runtime::shutdown) returned before the end of all jobs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// Jobs were still there when the time was up. They go on, on threads of their own.
+    TimedOut {
+        /// How long was waited.
+        timeout: Duration,
+        /// What every fiber was doing.
+        dump: Dump,
+    },
+    /// A job of the runtime asked for the end, and is itself still running.
+    InsideOwnJob,
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShutdownError::TimedOut { timeout, dump } => write!(
+                f,
+                "the runtime's jobs had not ended after {timeout:?}; left running:\n{dump}"
+            ),
+            ShutdownError::InsideOwnJob => f.write_str(
+                "the shutdown was asked for by a job of the runtime itself; it has begun, and ends \
+                 when this job and all others have ended",
+            ),
+        }
+    }
+}
+
+impl Error for ShutdownError {}
+
+/// Says that a job has no fiber to wait with, because no stack was to be had when it started.
+///
+/// Such a job runs on its worker's own stack. It may still use `join`, `scope` and
+/// `JoinHandle::join`, which run their own unstarted jobs in place.
+#[derive(Clone, Debug)]
+pub struct FiberLimit {
+    pub(crate) refusal: Arc<StackError>,
+}
+
+impl fmt::Display for FiberLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this job got no fiber, so it cannot wait: {}", self.refusal)
+    }
+}
+
+impl Error for FiberLimit {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.refusal)
     }
 }

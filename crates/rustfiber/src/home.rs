@@ -3,7 +3,9 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use deque_scheduler::sleep::{GenericParker, ParkSlot};
 use deque_scheduler::{Batch, Chain, Inbox, Link, Linked};
@@ -11,6 +13,9 @@ use fiber_stack::{Fiber, Suspender};
 use intrusive_waitlist::{FiberHandle, WakeHandle, Woken};
 use parking_lot::Mutex;
 
+use crate::dump::{FiberDump, Trace};
+use crate::job::JobId;
+use crate::latch::Wait;
 use crate::worker::{Order, Why};
 
 /// One worker's address: where its fibers are sent when they are woken.
@@ -58,9 +63,25 @@ impl Home {
             home: self,
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(ptr::null()),
+            job: Cell::new(None),
+            trace: Trace::new(),
+            woken_at_ns: AtomicU64::new(0),
         }));
         self.records.lock().push(record);
         record
+    }
+
+    /// Tells whether a job that `wait` is for has started on a fiber of this home, and so can go on
+    /// only when its worker, the caller, switches to it.
+    #[cold]
+    pub(crate) fn has_started(&self, wait: &Wait) -> bool {
+        let records = self.records.lock();
+        records.iter().filter_map(|record| record.job.get()).any(|job| wait.is_for(&job))
+    }
+
+    /// Returns what every fiber of this home does.
+    pub(crate) fn dump(&self, worker: usize) -> Vec<FiberDump> {
+        self.records.lock().iter().filter_map(|record| record.trace.dump(worker)).collect()
     }
 }
 
@@ -72,10 +93,16 @@ pub(crate) struct FiberRecord {
     pub(crate) fiber: UnsafeCell<Option<Fiber<Order, Why, ()>>>,
     /// The home worker's alone; valid while the fiber has started and not finished.
     pub(crate) suspender: Cell<*const Suspender<Order, Why>>,
+    /// The home worker's alone: the job that the fiber has started, the innermost if it helps.
+    pub(crate) job: Cell<Option<JobId>>,
+    pub(crate) trace: Trace,
+    /// When the fiber was woken, by [`now_ns`]; zero otherwise. The waker's, until the fiber is in
+    /// the inbox; then the home worker's.
+    pub(crate) woken_at_ns: AtomicU64,
 }
 
-// SAFETY: other threads touch `home` and, through the inbox's protocol, `link`; the rest is the
-// home worker's alone.
+// SAFETY: other threads touch `home`, the atomics and, through the inbox's protocol, `link`; the
+// rest is the home worker's alone.
 unsafe impl Sync for FiberRecord {}
 // SAFETY: as above.
 unsafe impl Send for FiberRecord {}
@@ -94,6 +121,19 @@ impl FiberRecord {
         // registration is followed by one suspension, so it is called once for each.
         unsafe { FiberHandle::new(NonNull::from(self).cast(), wake_fiber) }
     }
+
+    /// Notes that the fiber can go on. The waker's, before the push.
+    fn set_woken(&self, now_ns: u64) {
+        // ORDERING: Relaxed; the inbox publishes it to the home worker.
+        self.woken_at_ns.store(now_ns, Ordering::Relaxed);
+        self.trace.set_ready();
+    }
+}
+
+/// Nanoseconds since some moment in this process, never zero.
+pub(crate) fn now_ns() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Sends a suspended fiber to its home worker.
@@ -104,7 +144,9 @@ impl FiberRecord {
 unsafe fn wake_fiber(fiber: NonNull<()>) {
     let record = fiber.cast::<FiberRecord>();
     // SAFETY: records are never freed.
-    let home = unsafe { record.as_ref() }.home;
+    let woken = unsafe { record.as_ref() };
+    woken.set_woken(now_ns());
+    let home = woken.home;
     // SAFETY: the caller owns the record's place in a queue.
     home.inbox.push(unsafe { Batch::of(record) });
     home.slot.wake();
@@ -117,6 +159,7 @@ const GROUPS: usize = 8;
 pub(crate) fn wake_all(woken: Woken) {
     let mut groups: [Option<(&'static Home, Batch<FiberRecord>)>; GROUPS] = Default::default();
     let mut evict = 0;
+    let mut now = None;
     for handle in woken {
         let WakeHandle::Fiber(fiber) = handle else {
             handle.wake();
@@ -124,7 +167,9 @@ pub(crate) fn wake_all(woken: Woken) {
         };
         let record = fiber.fiber().cast::<FiberRecord>();
         // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
-        let home = unsafe { record.as_ref() }.home;
+        let woken = unsafe { record.as_ref() };
+        woken.set_woken(*now.get_or_insert_with(now_ns));
+        let home = woken.home;
         let same = |group: &Option<(&Home, _)>| {
             group.as_ref().is_none_or(|(other, _)| ptr::eq(*other, home))
         };

@@ -8,19 +8,42 @@ use std::thread;
 use deque_scheduler::Job;
 use intrusive_waitlist::CompletionList;
 
+use crate::dump::Site;
 use crate::home::wake_all;
 use crate::worker::Worker;
 
 /// The first field of every job.
 pub(crate) struct JobHeader {
     run: unsafe fn(NonNull<JobHeader>, &Worker),
-    /// Whom the job belongs to: a scope, a counter, or nobody. Compared, never followed.
+    /// The scope and the counter that the job belongs to, or zeros.
+    owners: [usize; 2],
+    /// Where it was submitted.
+    site: Site,
+}
+
+/// What tells a job apart, also while it runs and its header is gone. Compared, never followed.
+#[derive(Clone, Copy)]
+pub(crate) struct JobId {
+    pub(crate) address: usize,
+    /// The scope and the counter that the job belongs to, or zeros.
     pub(crate) owners: [usize; 2],
 }
 
 impl JobHeader {
-    pub(crate) fn new(run: unsafe fn(NonNull<JobHeader>, &Worker), owners: [usize; 2]) -> Self {
-        JobHeader { run, owners }
+    pub(crate) fn new(
+        run: unsafe fn(NonNull<JobHeader>, &Worker),
+        owners: [usize; 2],
+        site: Site,
+    ) -> Self {
+        JobHeader { run, owners, site }
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        JobId { address: std::ptr::from_ref(self).addr(), owners: self.owners }
+    }
+
+    pub(crate) fn site(&self) -> Site {
+        self.site
     }
 
     /// Runs the job.
@@ -48,9 +71,9 @@ pub(crate) struct StackJob<F, R> {
 }
 
 impl<F: FnOnce() -> R + Send, R: Send> StackJob<F, R> {
-    pub(crate) fn new(closure: F, is_root: bool) -> Self {
+    pub(crate) fn new(closure: F, is_root: bool, site: Site) -> Self {
         StackJob {
-            header: JobHeader::new(Self::run, [0; 2]),
+            header: JobHeader::new(Self::run, [0; 2], site),
             done: CompletionList::new(),
             closure: UnsafeCell::new(Some(closure)),
             result: UnsafeCell::new(None),

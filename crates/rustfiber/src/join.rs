@@ -1,10 +1,11 @@
 //! Fork-join: two closures, possibly in parallel.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
+use crate::dump::Site;
 use crate::job::StackJob;
-use crate::latch;
+use crate::latch::{self, Awaited, Wait};
 use crate::panic::drop_quietly;
 use crate::runtime::default_runtime;
 use crate::worker::Worker;
@@ -23,6 +24,7 @@ use crate::worker::Worker;
 /// # Blocking
 ///
 /// Suspends the fiber while another worker runs `b`.
+#[track_caller]
 pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -31,20 +33,26 @@ where
     RB: Send,
 {
     match Worker::current() {
-        None => default_runtime().run(|| join(a, b)),
+        None => {
+            let site = Location::caller();
+            default_runtime().run(move || {
+                let worker = Worker::current().expect("`run` calls its closure on a worker");
+                join_on(worker, a, b, site)
+            })
+        }
         // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
         Some(_) if thread::panicking() => (a(), b()),
-        Some(worker) => join_on(worker, a, b),
+        Some(worker) => join_on(worker, a, b, Location::caller()),
     }
 }
 
-fn join_on<A, B, RA, RB>(worker: &Worker, a: A, b: B) -> (RA, RB)
+fn join_on<A, B, RA, RB>(worker: &Worker, a: A, b: B, site: Site) -> (RA, RB)
 where
     A: FnOnce() -> RA,
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    let job = StackJob::new(b, false);
+    let job = StackJob::new(b, false, site);
     worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
     let result_a = catch_unwind(AssertUnwindSafe(a));
@@ -59,7 +67,7 @@ where
             }
         }
     } else {
-        latch::wait(&job.done, &|_| false);
+        latch::wait(&job.done, &Wait { what: Awaited::Join, site });
         job.into_result()
     };
     match (result_a, result_b) {

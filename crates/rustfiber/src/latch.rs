@@ -2,7 +2,8 @@
 
 use intrusive_waitlist::{CompletionList, CounterList, Registration, Waiter};
 
-use crate::job::JobHeader;
+use crate::dump::{Site, WaitKind};
+use crate::job::JobId;
 use crate::worker::Worker;
 
 /// A thing that completes once.
@@ -40,15 +41,59 @@ macro_rules! completion {
 completion!(CompletionList);
 completion!(CounterList);
 
-/// Waits until `completion` is done. Where the caller must not suspend, unstarted jobs for which
-/// `wanted` holds are run first.
-pub(crate) fn wait(completion: &impl Completion, wanted: &dyn Fn(&JobHeader) -> bool) {
+/// One wait: for what, and where in the user's source.
+pub(crate) struct Wait {
+    pub(crate) what: Awaited,
+    pub(crate) site: Site,
+}
+
+/// What is waited for; addresses are compared, never followed.
+pub(crate) enum Awaited {
+    /// The stolen half of a join.
+    Join,
+    /// All jobs of the scope at this address.
+    Scope(usize),
+    /// The counter at this address, and so the jobs that hold its counts.
+    Counter(usize),
+    /// The spawned job at this address.
+    JoinHandle(usize),
+    /// The job at this address, on another runtime.
+    Run(usize),
+    RuntimeEnd,
+}
+
+impl Wait {
+    /// Tells whether the wait is for this job, among others.
+    pub(crate) fn is_for(&self, job: &JobId) -> bool {
+        match self.what {
+            Awaited::Join | Awaited::RuntimeEnd => false,
+            Awaited::Scope(scope) => job.owners[0] == scope,
+            Awaited::Counter(counter) => job.owners[1] == counter,
+            Awaited::JoinHandle(address) | Awaited::Run(address) => job.address == address,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> WaitKind {
+        match self.what {
+            Awaited::Join => WaitKind::Join,
+            Awaited::Scope(_) => WaitKind::Scope,
+            Awaited::Counter(_) => WaitKind::Counter,
+            Awaited::JoinHandle(_) => WaitKind::JoinHandle,
+            Awaited::Run(_) => WaitKind::Run,
+            Awaited::RuntimeEnd => WaitKind::RuntimeEnd,
+        }
+    }
+}
+
+/// Waits until `completion` is done. Where the caller must not suspend, the unstarted jobs that the
+/// wait is for are run first.
+pub(crate) fn wait(completion: &impl Completion, wait: &Wait) {
     if completion.is_done() {
         return;
     }
     match Worker::current() {
-        Some(worker) if worker.can_suspend() => worker.suspend_until(completion),
-        Some(worker) => worker.help_until(completion, wanted),
+        Some(worker) if worker.can_suspend() => worker.suspend_until(completion, wait),
+        Some(worker) => worker.help_until(completion, wait),
         None => completion.wait_thread(),
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod builder;
 mod counter;
+mod dump;
 mod error;
 mod home;
 mod job;
@@ -10,14 +12,19 @@ mod panic;
 mod runtime;
 mod scope;
 mod spawn;
+mod stats;
 mod worker;
 
+pub use builder::{Builder, PinningStrategy};
 pub use counter::{Counter, Ticket};
-pub use error::BuildError;
+pub use dump::{Dump, FiberDump, FiberState, WaitKind};
+pub use error::{BuildError, FiberLimit, ShutdownError};
 pub use join::join;
 pub use runtime::Runtime;
 pub use scope::{Scope, scope};
 pub use spawn::{JoinHandle, spawn};
+pub use stats::{Stats, WorkerStats};
+pub use topology;
 
 use worker::Worker;
 

@@ -2,9 +2,20 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// What the user wants done with the panics of jobs whose handles are gone.
+pub(crate) type PanicHandler = Arc<dyn Fn(Payload) + Send + Sync>;
+
+/// Gives a panic that nobody waits for to the user's handler.
+pub(crate) fn handle_panic(handler: &PanicHandler, payload: Payload) {
+    if catch_unwind(AssertUnwindSafe(|| handler(payload))).is_err() {
+        abort("the panic handler of a runtime panicked itself");
+    }
+}
 
 /// Ends the process: an invariant is broken, and going on would be undefined behaviour.
 #[cold]

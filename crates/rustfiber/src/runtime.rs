@@ -1,52 +1,85 @@
 //! The runtime: its workers, how work enters it, and how it ends.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use deque_scheduler::{Job, Scheduler};
-use fiber_stack::{StackPool, StackSize};
+use fiber_stack::StackPool;
+use intrusive_waitlist::CompletionList;
+use parking_lot::{Condvar, Mutex};
 
-use crate::error::BuildError;
-use crate::home::Home;
+use crate::builder::Builder;
+use crate::dump::{Dump, Site};
+use crate::error::{BuildError, ShutdownError};
+use crate::home::{Home, wake_all};
 use crate::job::StackJob;
-use crate::latch;
+use crate::latch::{self, Awaited, Wait};
+use crate::panic::PanicHandler;
+use crate::stats::{Counts, Stats, add_one};
 use crate::worker::Worker;
-
-/// Workers of one runtime, at most.
-pub(crate) const WORKERS_MAX: usize = 1024;
 
 /// What all workers and handles of a runtime share.
 pub(crate) struct Shared {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stacks: StackPool,
-    counts: Box<[CachePadded<RootCounts>]>,
+    pub(crate) panic_handler: Option<PanicHandler>,
+    homes: Box<[&'static Home]>,
+    counts: Box<[CachePadded<Counts>]>,
     injected: CachePadded<AtomicU64>,
     stopping: AtomicBool,
     ended: AtomicBool,
+    exits: Exits,
 }
 
-/// Root jobs (all but the halves of joins) of one worker; each word has one writer.
-#[derive(Default)]
-struct RootCounts {
-    spawned: AtomicU64,
-    finished: AtomicU64,
+/// Workers that have not returned yet, and who waits for them.
+struct Exits {
+    workers_left: Mutex<usize>,
+    changed: Condvar,
+    all: CompletionList,
 }
 
 impl Shared {
+    pub(crate) fn new(
+        scheduler: Arc<Scheduler>,
+        stacks: StackPool,
+        panic_handler: Option<PanicHandler>,
+        homes: Vec<&'static Home>,
+    ) -> Self {
+        Shared {
+            scheduler,
+            stacks,
+            panic_handler,
+            counts: homes.iter().map(|_| CachePadded::default()).collect(),
+            homes: homes.into(),
+            injected: CachePadded::new(AtomicU64::new(0)),
+            stopping: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            exits: Exits {
+                workers_left: Mutex::new(0),
+                changed: Condvar::new(),
+                all: CompletionList::new(),
+            },
+        }
+    }
+
+    pub(crate) fn counts(&self, worker: usize) -> &Counts {
+        &self.counts[worker]
+    }
+
     /// Submits a root job: to the calling worker's own queue if it is one of ours, else from
     /// outside.
     pub(crate) fn submit(&self, job: Job) {
         match Worker::current() {
             Some(worker) if ptr::eq(&raw const *worker.shared, self) => {
-                let spawned = &self.counts[worker.queues.index()].spawned;
                 // ORDERING: Release, with the Acquire in `is_quiescent`: counted before it can
                 // finish.
-                spawned.store(spawned.load(Ordering::Relaxed) + 1, Ordering::Release);
+                add_one(&self.counts(worker.queues.index()).spawned, Ordering::Release);
                 worker.queues.push_spawn(job);
             }
             _ => {
@@ -59,9 +92,8 @@ impl Shared {
 
     /// Counts a root job that has finished on `worker`, which calls this.
     pub(crate) fn count_finished(&self, worker: usize) {
-        let finished = &self.counts[worker].finished;
         // ORDERING: Release, with the Acquire in `is_quiescent`: passes on what the job spawned.
-        finished.store(finished.load(Ordering::Relaxed) + 1, Ordering::Release);
+        add_one(&self.counts(worker).finished, Ordering::Release);
     }
 
     /// Tells whether every root job has finished. Stable once true, as only jobs spawn by then.
@@ -69,7 +101,7 @@ impl Shared {
     /// The finished counts are read before the spawned ones: both only grow, and no job finishes
     /// before it is counted as spawned, so equality means that both had met between the readings.
     fn is_quiescent(&self) -> bool {
-        let sum = |pick: fn(&RootCounts) -> &AtomicU64| -> u64 {
+        let sum = |pick: fn(&Counts) -> &AtomicU64| -> u64 {
             // ORDERING: Acquire, pairs with the Release of each count's writer.
             self.counts.iter().map(|counts| pick(counts).load(Ordering::Acquire)).sum()
         };
@@ -94,13 +126,69 @@ impl Shared {
         true
     }
 
+    /// Begins the end: workers return once all jobs have finished.
+    fn stop(&self) {
+        // ORDERING: Relaxed; `wake_all` fences between this and the look at who is parked.
+        // PROGRESS: a worker that parks sees the flag in its last look, or is woken.
+        self.stopping.store(true, Ordering::Relaxed);
+        self.scheduler.sleep().wake_all();
+    }
+
+    /// Counts a worker that is about to start.
+    pub(crate) fn expect_worker(&self) {
+        *self.exits.workers_left.lock() += 1;
+    }
+
+    /// Counts off a worker that will never start, or that has returned.
+    pub(crate) fn count_exit(&self) {
+        let mut left = self.exits.workers_left.lock();
+        *left -= 1;
+        let is_last = *left == 0;
+        drop(left);
+        if is_last {
+            self.exits.changed.notify_all();
+            wake_all(self.exits.all.complete());
+        }
+    }
+
+    /// Waits until all workers have returned, or the time is up. True: they have.
+    fn wait_for_exits(&self, timeout: Duration) -> bool {
+        let mut left = self.exits.workers_left.lock();
+        let is_left = |left: &mut usize| *left != 0;
+        !self.exits.changed.wait_while_for(&mut left, is_left, timeout).timed_out() || *left == 0
+    }
+
+    pub(crate) fn dump(&self) -> Dump {
+        let homes = self.homes.iter().enumerate();
+        Dump { fibers: homes.flat_map(|(worker, home)| home.dump(worker)).collect() }
+    }
+
+    fn stats(&self) -> Stats {
+        let workers = self.counts.iter().enumerate();
+        let read = |(index, counts): (usize, &CachePadded<Counts>)| {
+            counts.read(self.scheduler.stats(index))
+        };
+        let parked = self.scheduler.sleep().parked_count();
+        Stats {
+            workers: workers.map(read).collect(),
+            active_workers: self.counts.len().saturating_sub(parked),
+        }
+    }
+
     /// Runs `f` on a worker, and waits for it.
-    pub(crate) fn run<F: FnOnce() -> R + Send, R: Send>(&self, f: F) -> R {
-        let job = StackJob::new(f, true);
+    fn run<F: FnOnce() -> R + Send, R: Send>(&self, f: F, site: Site) -> R {
+        let job = StackJob::new(f, true, site);
         self.submit(job.token());
-        let this_job = job.pointer().addr();
-        latch::wait(&job.done, &|header| ptr::from_ref(header).addr() == this_job.get());
+        let this_job = job.pointer().addr().get();
+        latch::wait(&job.done, &Wait { what: Awaited::Run(this_job), site });
         job.into_result().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Every worker had a part in `Shared`, so none of the homes is in use.
+        self.homes.iter().for_each(|home| home.give_back());
     }
 }
 
@@ -110,6 +198,7 @@ impl Shared {
 /// shutdown and returns.
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
+    /// Empty once the workers are left to themselves.
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -120,52 +209,20 @@ impl Runtime {
     ///
     /// When the system refuses threads.
     pub fn new() -> Result<Runtime, BuildError> {
-        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self::with_workers(workers)
+        Self::builder().build()
     }
 
-    /// Starts a runtime with `workers` workers (1 to 1024).
-    ///
-    /// # Errors
-    ///
-    /// When `workers` is out of range, and when the system refuses threads.
-    pub fn with_workers(workers: usize) -> Result<Runtime, BuildError> {
-        let size = StackSize::new(StackSize::DEFAULT_BYTES).map_err(BuildError::Stack)?;
-        Self::start(workers, size)
+    /// Returns a builder, for a runtime that differs from the default.
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 
-    fn start(workers: usize, size: StackSize) -> Result<Runtime, BuildError> {
-        if !(1..=WORKERS_MAX).contains(&workers) {
-            return Err(BuildError::WorkerCount { asked: workers });
-        }
-        let homes: Vec<&'static Home> = (0..workers).map(|_| Home::take()).collect();
-        let slots = homes.iter().map(|home| Arc::clone(&home.slot)).collect();
-        let victims = (0..workers).map(|me| (1..workers).map(|d| (me + d) % workers).collect());
-        let spins = workers <= thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (scheduler, queues) = Scheduler::new(slots, victims.collect(), spins)
-            .expect("each worker's victims are the others, in a circle");
-        let shared = Arc::new(Shared {
-            scheduler,
-            stacks: StackPool::new(size, None),
-            counts: (0..workers).map(|_| CachePadded::default()).collect(),
-            injected: CachePadded::new(AtomicU64::new(0)),
-            stopping: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        });
-        let mut runtime = Runtime { shared, threads: Vec::with_capacity(workers) };
-        for (queues, home) in queues.into_iter().zip(homes) {
-            let shared = Arc::clone(&runtime.shared);
-            let name = format!("rustfiber-{}", queues.index());
-            let builder = thread::Builder::new().name(name).stack_size(size.bytes());
-            match builder.spawn(move || Worker::run(shared, queues, home)) {
-                Ok(thread) => runtime.threads.push(thread),
-                Err(source) => {
-                    let started = runtime.threads.len();
-                    return Err(BuildError::Thread { asked: workers, started, source });
-                }
-            }
-        }
-        Ok(runtime)
+    pub(crate) fn from_parts(shared: Arc<Shared>, threads: Vec<thread::JoinHandle<()>>) -> Self {
+        Runtime { shared, threads }
+    }
+
+    pub(crate) fn push_thread(&mut self, thread: thread::JoinHandle<()>) {
+        self.threads.push(thread);
     }
 
     /// Runs `f` on a worker and returns what it returns. Inside a job of this runtime, `f` is
@@ -178,10 +235,11 @@ impl Runtime {
     /// # Blocking
     ///
     /// Blocks the calling thread, or suspends the calling job of another runtime.
+    #[track_caller]
     pub fn run<F: FnOnce() -> R + Send, R: Send>(&self, f: F) -> R {
         match Worker::current() {
             Some(worker) if Arc::ptr_eq(&worker.shared, &self.shared) => f(),
-            _ => self.shared.run(f),
+            _ => self.shared.run(f, Location::caller()),
         }
     }
 
@@ -189,6 +247,54 @@ impl Runtime {
     #[must_use]
     pub fn worker_count(&self) -> usize {
         self.shared.counts.len()
+    }
+
+    /// Returns what the workers have done so far. Costs them nothing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Returns what every fiber does now, and where. Costs them nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustfiber::Runtime::new()?;
+    /// println!("{}", runtime.dump());
+    /// # Ok::<(), rustfiber::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn dump(&self) -> Dump {
+        self.shared.dump()
+    }
+
+    /// Waits until all jobs have finished, at most for `timeout`, and ends the runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the time is up: the error tells what every fiber was doing. The jobs then go on, on
+    /// threads of their own, and whatever they use stays. Also inside a job of this runtime, which
+    /// cannot wait for its own end: then the shutdown has begun.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the calling thread, also where it is a worker of another runtime.
+    pub fn shutdown(mut self, timeout: Duration) -> Result<(), ShutdownError> {
+        self.shared.stop();
+        if self.is_current() {
+            return Err(ShutdownError::InsideOwnJob);
+        }
+        if self.shared.wait_for_exits(timeout) {
+            return Ok(());
+        }
+        self.threads.clear(); // detaches them
+        Err(ShutdownError::TimedOut { timeout, dump: self.dump() })
+    }
+
+    /// Tells whether the caller is one of this runtime's jobs.
+    fn is_current(&self) -> bool {
+        Worker::current().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared))
     }
 }
 
@@ -200,13 +306,12 @@ impl fmt::Debug for Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // ORDERING: Relaxed; `wake_all` fences between this and the look at who is parked.
-        // PROGRESS: a worker that parks sees the flag in its last look, or is woken.
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        self.shared.scheduler.sleep().wake_all();
-        if Worker::current().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared)) {
-            return; // inside an own job: the threads end on their own when it has
+        self.shared.stop();
+        if self.threads.is_empty() || self.is_current() {
+            return; // the threads end on their own when their jobs have
         }
+        let wait = Wait { what: Awaited::RuntimeEnd, site: Location::caller() };
+        latch::wait(&self.shared.exits.all, &wait);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 crate::panic::abort("a worker's thread panicked");

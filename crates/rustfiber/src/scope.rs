@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread;
@@ -12,9 +12,10 @@ use intrusive_waitlist::CounterList;
 use parking_lot::Mutex;
 
 use crate::counter::Counter;
+use crate::dump::Site;
 use crate::home::wake_all;
 use crate::job::JobHeader;
-use crate::latch;
+use crate::latch::{self, Awaited, Wait};
 use crate::panic::{Payload, drop_quietly};
 use crate::runtime::{Shared, current_shared};
 use crate::worker::Worker;
@@ -39,6 +40,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// # Blocking
 ///
 /// Suspends the fiber, or blocks the plain thread, until the last job has ended.
+#[track_caller]
 pub fn scope<'env, F, R>(f: F) -> R
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
@@ -52,8 +54,8 @@ where
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     wake_all(scope.pending.done());
-    let this_scope = scope.owner();
-    latch::wait(&scope.pending, &|header| header.owners[0] == this_scope);
+    let wait = Wait { what: Awaited::Scope(scope.owner()), site: Location::caller() };
+    latch::wait(&scope.pending, &wait);
     let child_panic = scope.panic.lock().take();
     match (result, child_panic) {
         (Ok(value), None) => value,
@@ -70,30 +72,33 @@ where
 
 impl<'scope, 'env> Scope<'scope, 'env> {
     /// Spawns a job that the scope's end waits for. While the thread panics, `f` is called at once.
+    #[track_caller]
     pub fn spawn<F: FnOnce() + Send + 'scope>(&'scope self, f: F) {
-        self.spawn_owned(0, f);
+        self.spawn_owned(0, f, Location::caller());
     }
 
     /// Spawns a job that takes one of `counter`'s counts off when it ends, also by a panic.
+    #[track_caller]
     pub fn spawn_counted<F: FnOnce() + Send + 'scope>(
         &'scope self,
         counter: &'scope Counter,
         f: F,
     ) {
         let ticket = counter.ticket();
-        self.spawn_owned(ptr::from_ref(counter).addr(), move || {
+        let job = move || {
             let _ticket = ticket;
             f();
-        });
+        };
+        self.spawn_owned(ptr::from_ref(counter).addr(), job, Location::caller());
     }
 
-    fn spawn_owned<F: FnOnce() + Send + 'scope>(&'scope self, counter: usize, f: F) {
+    fn spawn_owned<F: FnOnce() + Send + 'scope>(&'scope self, counter: usize, f: F, site: Site) {
         if thread::panicking() {
             return self.run_caught(f);
         }
         self.pending.add(1);
         let job = Box::new(ScopeJob {
-            header: JobHeader::new(ScopeJob::<F>::run, [self.owner(), counter]),
+            header: JobHeader::new(ScopeJob::<F>::run, [self.owner(), counter], site),
             scope: NonNull::from(self).cast(),
             closure: f,
         });

@@ -2,18 +2,19 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread;
 
 use deque_scheduler::{Disposal, Job, Lifecycle};
 use intrusive_waitlist::CompletionList;
 
+use crate::dump::Site;
 use crate::home::wake_all;
 use crate::job::JobHeader;
-use crate::latch;
-use crate::panic::drop_quietly;
+use crate::latch::{self, Awaited, Wait};
+use crate::panic::{PanicHandler, drop_quietly, handle_panic};
 use crate::runtime::{Runtime, Shared, current_shared};
 use crate::worker::Worker;
 
@@ -26,10 +27,12 @@ struct SpawnJob<F, R> {
     done: CompletionList,
     closure: UnsafeCell<Option<F>>,
     result: UnsafeCell<Option<thread::Result<R>>>,
+    /// Set with a result that is a panic: where it goes if nobody asks for it.
+    panic_handler: UnsafeCell<Option<PanicHandler>>,
 }
 
-// SAFETY: `lifecycle` gives the closure to one claimant, and the result to the runner until it
-// finishes, then to the handle or whoever disposes of it. Both types are `Send`.
+// SAFETY: `lifecycle` gives the closure to one claimant, and result and handler to the runner until
+// it finishes, then to the handle or whoever disposes of them. All three types are `Send`.
 unsafe impl<F: Send, R: Send> Send for SpawnJob<F, R> {}
 // SAFETY: as above.
 unsafe impl<F: Send, R: Send> Sync for SpawnJob<F, R> {}
@@ -41,13 +44,13 @@ impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
     unsafe fn run(header: NonNull<JobHeader>, worker: &Worker) {
         // SAFETY: the token holds a reference of its own, and came out once.
         let job = unsafe { Arc::from_raw(header.cast::<Self>().as_ptr()) };
-        job.execute();
+        job.execute(&worker.shared);
         drop(job);
         worker.shared.count_finished(worker.queues.index());
     }
 
     /// Runs the closure, unless somebody else has claimed it.
-    fn execute(&self) {
+    fn execute(&self, shared: &Shared) {
         if !self.lifecycle.claim() {
             return;
         }
@@ -55,6 +58,10 @@ impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
         let closure = unsafe { (*self.closure.get()).take() };
         let closure = closure.expect("a claimed job has its closure");
         let result = catch_unwind(AssertUnwindSafe(closure));
+        if result.is_err() {
+            // SAFETY: nobody reads the handler before `finish`.
+            unsafe { (*self.panic_handler.get()).clone_from(&shared.panic_handler) };
+        }
         // SAFETY: nobody reads the result before `finish`.
         unsafe { *self.result.get() = Some(result) };
         if self.lifecycle.finish() == Disposal::MyDuty {
@@ -63,11 +70,16 @@ impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
         wake_all(self.done.complete());
     }
 
-    /// Drops the result that nobody will ask for.
+    /// Disposes of the result that nobody will ask for: a panic goes to the runtime's handler.
     fn dispose(&self) {
         // SAFETY: the job has finished and the handle is gone: the caller is the last.
         let result = unsafe { (*self.result.get()).take() };
-        drop_quietly(result);
+        // SAFETY: as above.
+        let handler = unsafe { (*self.panic_handler.get()).take() };
+        match (result, handler) {
+            (Some(Err(payload)), Some(handler)) => handle_panic(&handler, payload),
+            (result, _) => drop_quietly(result),
+        }
     }
 }
 
@@ -101,7 +113,7 @@ impl<F: FnOnce() -> R + Send, R: Send> Spawned<R> for SpawnJob<F, R> {
 }
 
 /// The right to wait for a spawned job and to have its result. Dropping it lets the job go on
-/// alone.
+/// alone; if the job panics, or has panicked, the runtime's panic handler gets the payload.
 pub struct JoinHandle<R> {
     job: Arc<dyn Spawned<R>>,
 }
@@ -113,12 +125,22 @@ impl<R> JoinHandle<R> {
     ///
     /// The payload, if the job panicked.
     ///
+    /// # Panics
+    ///
+    /// Panics with [`FiberLimit`](crate::FiberLimit)'s message if the caller has no fiber, because no
+    /// stack was to be had, and the job is suspended on this very worker.
+    ///
     /// # Blocking
     ///
-    /// Suspends the fiber, or blocks the plain thread.
+    /// Suspends the fiber, or blocks the plain thread. Where the caller must not suspend (inside
+    /// [`without_suspending`](crate::without_suspending), or while panicking) it runs the job itself
+    /// if nobody has started it, and otherwise blocks the thread; if the job is suspended on this
+    /// very worker, which can now never resume it, the process aborts with a report.
+    #[track_caller]
     pub fn join(self) -> thread::Result<R> {
-        let this_job = std::ptr::from_ref(self.job.header());
-        latch::wait(self.job.done(), &|header| std::ptr::eq(header, this_job));
+        let this_job = ptr::from_ref(self.job.header()).addr();
+        let wait = Wait { what: Awaited::JoinHandle(this_job), site: Location::caller() };
+        latch::wait(self.job.done(), &wait);
         self.job.take_result().expect("a job that is done has a result until its handle takes it")
     }
 
@@ -142,36 +164,39 @@ impl<R> fmt::Debug for JoinHandle<R> {
 }
 
 /// Spawns a job on the current runtime, or on the default one outside any worker.
+#[track_caller]
 pub fn spawn<F, R>(f: F) -> JoinHandle<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    spawn_on(&current_shared(), f)
+    spawn_on(&current_shared(), f, Location::caller())
 }
 
 impl Runtime {
     /// Spawns a job on this runtime.
+    #[track_caller]
     pub fn spawn<F, R>(&self, f: F) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        spawn_on(&self.shared, f)
+        spawn_on(&self.shared, f, Location::caller())
     }
 }
 
-fn spawn_on<F, R>(shared: &Shared, f: F) -> JoinHandle<R>
+fn spawn_on<F, R>(shared: &Shared, f: F, site: Site) -> JoinHandle<R>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
     let job = Arc::new(SpawnJob {
-        header: JobHeader::new(SpawnJob::<F, R>::run, [0; 2]),
+        header: JobHeader::new(SpawnJob::<F, R>::run, [0; 2], site),
         lifecycle: Lifecycle::new(),
         done: CompletionList::new(),
         closure: UnsafeCell::new(Some(f)),
         result: UnsafeCell::new(None),
+        panic_handler: UnsafeCell::new(None),
     });
     let token = NonNull::new(Arc::into_raw(Arc::clone(&job)).cast_mut());
     let token = token.expect("a reference is not null").cast();

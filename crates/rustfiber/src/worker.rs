@@ -7,16 +7,19 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use deque_scheduler::{Chain, Find, Job, WorkerQueues};
-use fiber_stack::{Fiber, Resumed, StackCache, Suspender};
+use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
 use intrusive_waitlist::{Registration, Waiter};
 
-use crate::home::{FiberRecord, Home};
+use crate::error::FiberLimit;
+use crate::home::{FiberRecord, Home, now_ns};
 use crate::job::JobHeader;
-use crate::latch::Completion;
+use crate::latch::{Completion, Wait};
 use crate::runtime::Shared;
+use crate::stats::{Counts, add_one, raise};
 
 /// Loop fibers that stay suspended for the next job, at most.
 const IDLE_FIBERS_MAX: usize = 2;
@@ -58,6 +61,8 @@ pub(crate) struct Worker {
     current: Cell<Option<&'static FiberRecord>>,
     /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
     no_suspend_depth: Cell<u32>,
+    /// Why there was no stack for the last job that runs without a fiber.
+    refusal: RefCell<Option<Arc<StackError>>>,
 }
 
 impl Worker {
@@ -85,12 +90,16 @@ impl Worker {
             stacks: RefCell::new(StackCache::new()),
             current: Cell::new(None),
             no_suspend_depth: Cell::new(0),
+            refusal: RefCell::new(None),
         };
         CURRENT.set(&raw const worker);
         worker.switchboard();
         CURRENT.set(ptr::null());
         worker.shared.stacks.flush(&mut worker.stacks.borrow_mut());
-        home.give_back();
+    }
+
+    fn counts(&self) -> &Counts {
+        self.shared.counts(self.queues.index())
     }
 
     /// The native stack's loop.
@@ -164,7 +173,13 @@ impl Worker {
         if let Some(fiber) = self.idle.borrow_mut().pop() {
             return Some(fiber);
         }
-        let stack = self.shared.stacks.take(&mut self.stacks.borrow_mut()).ok()?;
+        let stack = match self.shared.stacks.take(&mut self.stacks.borrow_mut()) {
+            Ok(stack) => stack,
+            Err(refusal) => {
+                self.refusal.replace(Some(Arc::new(refusal)));
+                return None;
+            }
+        };
         let free = self.free_records.borrow_mut().pop_front();
         let record = match free {
             // SAFETY: records are never freed.
@@ -176,20 +191,32 @@ impl Worker {
         });
         // SAFETY: the record is free, and this worker's.
         unsafe { *record.fiber.get() = Some(fiber) };
+        self.counts().add_fiber();
         Some(record)
     }
 
     /// Switches to a fiber until it comes back. True: it yielded.
     fn resume(&self, record: &'static FiberRecord, order: Order) -> bool {
+        if matches!(order, Order::GoOn) {
+            self.note_resumption(record);
+        }
+        record.trace.set_running();
         self.current.set(Some(record));
         // SAFETY: only this worker touches the cell, and never while the fiber runs.
         let fiber = unsafe { (*record.fiber.get()).as_mut() };
         let came_back = fiber.expect("a fiber that is resumed exists").resume(order);
         self.current.set(None);
         match came_back {
-            Resumed::Suspended(Why::Waits) => return false,
-            Resumed::Suspended(Why::Idle) => self.idle.borrow_mut().push(record),
+            Resumed::Suspended(Why::Waits) => {
+                add_one(&self.counts().suspensions, Ordering::Relaxed)
+            }
+            Resumed::Suspended(Why::Idle) => {
+                record.trace.set_idle();
+                self.idle.borrow_mut().push(record);
+            }
             Resumed::Suspended(Why::Yields) => {
+                add_one(&self.counts().suspensions, Ordering::Relaxed);
+                record.trace.set_ready();
                 let mut ready = self.ready.borrow_mut();
                 ready.append(self.home.inbox.take());
                 // SAFETY: the fiber is suspended and in no queue.
@@ -202,19 +229,46 @@ impl Worker {
         false
     }
 
+    /// Counts, and keeps the longest time that a woken fiber had to wait for its worker.
+    fn note_resumption(&self, record: &FiberRecord) {
+        let counts = self.counts();
+        add_one(&counts.resumptions, Ordering::Relaxed);
+        // ORDERING: Relaxed; the inbox published it. Zero: the fiber had yielded.
+        let woken_at = record.woken_at_ns.load(Ordering::Relaxed);
+        if woken_at != 0 {
+            record.woken_at_ns.store(0, Ordering::Relaxed);
+            raise(&counts.ready_delay_max_ns, now_ns().saturating_sub(woken_at));
+        }
+    }
+
     fn recycle(&self, record: &'static FiberRecord) {
         // SAFETY: only this worker touches the cell; the fiber has finished.
         let fiber = unsafe { (*record.fiber.get()).take() };
         let stack = fiber.expect("a fiber that finished exists").into_stack();
         self.shared.stacks.give_back(&mut self.stacks.borrow_mut(), stack);
+        record.trace.set_unused();
+        add_one(&self.counts().fibers_ended, Ordering::Relaxed);
         // SAFETY: the record is in no queue.
         unsafe { self.free_records.borrow_mut().push_back(NonNull::from(record)) };
     }
 
+    /// Runs a job from a queue on the present stack.
     fn run_job(&self, job: Job) {
+        add_one(&self.counts().jobs, Ordering::Relaxed);
         let header = job.into_pointer().cast::<JobHeader>();
-        // SAFETY: every token in these queues was made from a live job's header, and came out once.
+        // SAFETY: every token in these queues was made from a live job's header.
+        let live = unsafe { header.as_ref() };
+        let (id, site) = (live.id(), live.site());
+        let record = self.current.get();
+        // A job that helps another remembers itself; after a plain job there is nothing.
+        let outer = record.map(|record| (record.job.replace(Some(id)), record));
+        let outer_site = record.and_then(|record| record.trace.replace_site(Some(site)));
+        // SAFETY: the token came out once.
         unsafe { JobHeader::run(header, self) };
+        if let Some((outer, record)) = outer {
+            record.job.set(outer);
+            record.trace.replace_site(outer_site);
+        }
     }
 
     /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), and not inside
@@ -224,19 +278,33 @@ impl Worker {
     }
 
     /// Tells whether the running job has no fiber, because no stack was to be had.
-    pub(crate) fn is_out_of_fibers(&self) -> bool {
+    fn is_out_of_fibers(&self) -> bool {
         self.current.get().is_none() && self.no_suspend_depth.get() == 0 && !thread::panicking()
     }
 
+    /// Returns why the running job has no fiber; nothing if it has one.
+    pub(crate) fn fiber_limit(&self) -> Option<FiberLimit> {
+        let refusal = self.refusal.borrow().clone().filter(|_| self.is_out_of_fibers());
+        refusal.map(|refusal| FiberLimit { refusal })
+    }
+
     /// Suspends the running fiber until `completion` is done. It must be able to suspend.
-    pub(crate) fn suspend_until(&self, completion: &impl Completion) {
+    pub(crate) fn suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let record = self.current.get().expect("a fiber that suspends runs");
+        record.trace.set_waiting(wait);
         let waiter = Waiter::fiber(record.handle());
         // SAFETY: the waiter stays in this frame, which cannot unwind, until it is notified.
-        if unsafe { completion.register(&waiter) } == Registration::Registered {
-            // PROGRESS: the claimant sends this fiber to its inbox once; each turn rechecks.
-            while !waiter.is_notified() {
-                suspend(record, Why::Waits);
+        if unsafe { completion.register(&waiter) } == Registration::AlreadyDone {
+            record.trace.set_running();
+            return;
+        }
+        // Rule 5: even if the waiter has been notified by now, its waker is about to put the fiber
+        // into the inbox, so the fiber must be suspended, or soon suspend, to be taken out of it.
+        loop {
+            // PROGRESS: the claimant sends this fiber to its inbox once.
+            suspend(record, Why::Waits);
+            if waiter.is_notified() {
+                return;
             }
         }
     }
@@ -260,23 +328,44 @@ impl Worker {
         f()
     }
 
-    /// Runs unstarted jobs for which `wanted` holds, then blocks the thread until `completion` is
+    /// Runs the unstarted jobs that `wait` is for, then blocks the thread until `completion` is
     /// done: the wait of a job that must not suspend.
-    pub(crate) fn help_until(
-        &self,
-        completion: &impl Completion,
-        wanted: &dyn Fn(&JobHeader) -> bool,
-    ) {
+    ///
+    /// Aborts if one of the jobs is suspended on this worker, which would never resume it.
+    pub(crate) fn help_until(&self, completion: &impl Completion, wait: &Wait) {
         let is_wanted = |job: NonNull<()>| {
             // SAFETY: tokens in these queues are headers of live jobs.
-            wanted(unsafe { job.cast::<JobHeader>().as_ref() })
+            wait.is_for(&unsafe { job.cast::<JobHeader>().as_ref() }.id())
         };
         while !completion.is_done()
             && let Some(job) = self.queues.take_anywhere(&is_wanted)
         {
             self.run_job(job);
         }
+        if !completion.is_done() && self.home.has_started(wait) {
+            if let Some(limit) = self.fiber_limit() {
+                panic!("FiberLimit: {limit}");
+            }
+            self.abort_deadlocked(wait);
+        }
         completion.wait_thread();
+    }
+
+    /// Ends the process: the wait would last for ever, and can neither return nor unwind.
+    #[cold]
+    fn abort_deadlocked(&self, wait: &Wait) -> ! {
+        let why = if thread::panicking() {
+            "a thread that panics must not suspend"
+        } else {
+            "inside `without_suspending`"
+        };
+        crate::panic::abort(&format!(
+            "the wait at {} for {} would never end: the job it waits for has started on this very \
+             worker, which cannot switch to it ({why})\n{}",
+            wait.site,
+            wait.kind(),
+            self.shared.dump()
+        ))
     }
 }
 

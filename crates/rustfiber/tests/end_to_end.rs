@@ -16,7 +16,7 @@ fn fib(n: u64) -> u64 {
 
 fn each_worker_count(check: impl Fn(&Runtime)) {
     for workers in [1, 2, 4, 16] {
-        let runtime = Runtime::with_workers(workers).unwrap();
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
         assert_eq!(runtime.worker_count(), workers);
         check(&runtime);
     }
@@ -102,7 +102,7 @@ fn joins_of_interleaving_fibers_do_not_mix() {
 
 #[test]
 fn yielding_on_one_worker_lets_the_awaited_job_run() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     let flag = AtomicBool::new(false);
     runtime.run(|| {
         scope(|s| {
@@ -116,7 +116,7 @@ fn yielding_on_one_worker_lets_the_awaited_job_run() {
 
 #[test]
 fn two_yielding_fibers_do_not_starve_the_injector() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     let (flag, started) = (AtomicBool::new(false), Counter::new(2));
     std::thread::scope(|threads| {
         threads.spawn(|| {
@@ -218,14 +218,14 @@ fn mutex_held_across_waits_never_hangs_inside_without_suspending() {
 
 #[test]
 fn a_job_of_one_runtime_waits_for_another() {
-    let outer = Runtime::with_workers(1).unwrap();
-    let inner = Runtime::with_workers(1).unwrap();
+    let outer = Runtime::builder().workers(1).build().unwrap();
+    let inner = Runtime::builder().workers(1).build().unwrap();
     assert_eq!(outer.run(|| inner.run(|| outer.run(|| fib(10)))), 55);
 }
 
 #[test]
 fn a_runtime_may_end_inside_its_own_job() {
-    let runtime = Arc::new(Runtime::with_workers(2).unwrap());
+    let runtime = Arc::new(Runtime::builder().workers(2).build().unwrap());
     let own = Arc::clone(&runtime);
     let counter = Counter::new(1);
     std::thread::scope(|threads| {
@@ -241,7 +241,7 @@ fn a_runtime_may_end_inside_its_own_job() {
 #[test]
 fn worker_counts_out_of_range_are_refused_with_the_range() {
     for workers in [0, 100_000] {
-        let text = Runtime::with_workers(workers).unwrap_err().to_string();
+        let text = Runtime::builder().workers(workers).build().unwrap_err().to_string();
         assert!(text.contains(&workers.to_string()) && text.contains("1 to 1024"), "{text}");
     }
 }

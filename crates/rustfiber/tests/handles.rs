@@ -8,7 +8,7 @@ use rustfiber::{Counter, Runtime, spawn, without_suspending};
 
 #[test]
 fn a_handle_yields_the_result_inside_and_outside() {
-    let runtime = Runtime::with_workers(2).unwrap();
+    let runtime = Runtime::builder().workers(2).build().unwrap();
     assert_eq!(runtime.spawn(|| 6 * 7).join().unwrap(), 42);
     let inside = || (0..100).map(|n| spawn(move || n)).map(|handle| handle.join().unwrap()).sum();
     assert_eq!(runtime.run::<_, usize>(inside), 4950);
@@ -17,7 +17,7 @@ fn a_handle_yields_the_result_inside_and_outside() {
 
 #[test]
 fn a_handle_outlives_its_runtime() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     let handle = runtime.spawn(|| String::from("late"));
     drop(runtime);
     assert!(handle.is_finished());
@@ -26,7 +26,7 @@ fn a_handle_outlives_its_runtime() {
 
 #[test]
 fn a_panic_comes_out_of_the_handle() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     let payload = runtime.spawn(|| panic_any("lost")).join().unwrap_err();
     assert_eq!(*payload.downcast::<&str>().unwrap(), "lost");
     assert_eq!(runtime.run(|| 1), 1);
@@ -35,7 +35,7 @@ fn a_panic_comes_out_of_the_handle() {
 #[test]
 fn dropping_the_runtime_waits_for_detached_jobs() {
     let ran = Arc::new(AtomicUsize::new(0));
-    let runtime = Runtime::with_workers(2).unwrap();
+    let runtime = Runtime::builder().workers(2).build().unwrap();
     for _ in 0..1000 {
         let ran = Arc::clone(&ran);
         drop(runtime.spawn(move || ran.fetch_add(1, Ordering::Relaxed)));
@@ -46,7 +46,7 @@ fn dropping_the_runtime_waits_for_detached_jobs() {
 
 #[test]
 fn a_wait_that_cannot_suspend_runs_the_unstarted_job() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     assert_eq!(runtime.run(|| without_suspending(|| spawn(|| 5).join().unwrap())), 5);
 }
 
@@ -63,7 +63,7 @@ impl Drop for Bomb {
 
 #[test]
 fn panicking_destructors_kill_no_worker() {
-    let runtime = Runtime::with_workers(1).unwrap();
+    let runtime = Runtime::builder().workers(1).build().unwrap();
     let gate = Arc::new(Counter::new(1));
     for payload in [false, true] {
         let gate = Arc::clone(&gate);

@@ -1,0 +1,211 @@
+//! What every fiber is doing: recorded by its worker, read by whoever asks for a dump.
+
+use std::fmt;
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+
+use crate::latch::Wait;
+
+/// A place in the user's source.
+pub(crate) type Site = &'static Location<'static>;
+
+/// What all fibers of a runtime were doing when it was asked: see
+/// [`Runtime::dump`](crate::Runtime::dump). Printed, it has one line for each fiber.
+///
+/// Each fiber was in the state shown at some moment during the call; while the runtime works, these
+/// are different moments.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Dump {
+    /// The fibers that have a job, and idle ones, by worker.
+    pub fibers: Vec<FiberDump>,
+}
+
+/// What one fiber was doing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FiberDump {
+    /// The index of the fiber's home worker.
+    pub worker: usize,
+    /// What it was doing.
+    pub state: FiberState,
+    /// Where its job was submitted: the call of `spawn`, `join` or `run`. None for an idle fiber.
+    pub spawned_at: Option<&'static Location<'static>>,
+    /// The call in which it waits. None for a fiber that does not wait.
+    pub waits_at: Option<&'static Location<'static>>,
+}
+
+/// What a fiber does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FiberState {
+    /// It has no job, and is kept for the next one.
+    Idle,
+    /// It runs its job.
+    Running,
+    /// It could run, but its worker does something else.
+    Ready,
+    /// It waits for something.
+    Waiting(WaitKind),
+}
+
+/// What a fiber waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitKind {
+    /// The half of a [`join`](crate::join()) that another worker runs.
+    Join,
+    /// The jobs of a [`scope`](crate::scope()).
+    Scope,
+    /// A [`Counter`](crate::Counter) that is not zero.
+    Counter,
+    /// The job of a [`JoinHandle`](crate::JoinHandle).
+    JoinHandle,
+    /// A job that it runs on another runtime.
+    Run,
+    /// The end of another runtime.
+    RuntimeEnd,
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.fibers.is_empty() {
+            return f.write_str("no fibers");
+        }
+        for (index, fiber) in self.fibers.iter().enumerate() {
+            if index != 0 {
+                writeln!(f)?;
+            }
+            fiber.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FiberDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {}: ", self.worker)?;
+        match self.spawned_at {
+            Some(site) => write!(f, "job from {site} {}", self.state)?,
+            None => return write!(f, "fiber {}", self.state),
+        }
+        match self.waits_at {
+            Some(site) => write!(f, " at {site}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for FiberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FiberState::Idle => f.write_str("is idle"),
+            FiberState::Running => f.write_str("runs"),
+            FiberState::Ready => f.write_str("is ready"),
+            FiberState::Waiting(kind) => write!(f, "waits for {kind}"),
+        }
+    }
+}
+
+impl fmt::Display for WaitKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WaitKind::Join => "the other half of a join",
+            WaitKind::Scope => "the jobs of a scope",
+            WaitKind::Counter => "a counter",
+            WaitKind::JoinHandle => "a spawned job",
+            WaitKind::Run => "a job on another runtime",
+            WaitKind::RuntimeEnd => "the end of another runtime",
+        })
+    }
+}
+
+const UNUSED: u8 = 0;
+const IDLE: u8 = 1;
+const RUNNING: u8 = 2;
+const READY: u8 = 3;
+const WAITING: u8 = 4; // plus a `WaitKind`
+
+const WAIT_KINDS: [WaitKind; 6] = [
+    WaitKind::Join,
+    WaitKind::Scope,
+    WaitKind::Counter,
+    WaitKind::JoinHandle,
+    WaitKind::Run,
+    WaitKind::RuntimeEnd,
+];
+
+/// What a dump reads of one fiber. Written by its home worker, except that a waker sets it ready.
+///
+/// ORDERING: all Relaxed. A dump shows each word as it was at some moment; nothing follows from it.
+pub(crate) struct Trace {
+    state: AtomicU8,
+    spawned_at: AtomicPtr<Location<'static>>,
+    waits_at: AtomicPtr<Location<'static>>,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Trace {
+            state: AtomicU8::new(UNUSED),
+            spawned_at: AtomicPtr::new(ptr::null_mut()),
+            waits_at: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    pub(crate) fn set_unused(&self) {
+        self.state.store(UNUSED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_idle(&self) {
+        self.state.store(IDLE, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_running(&self) {
+        self.state.store(RUNNING, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.state.store(READY, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_waiting(&self, wait: &Wait) {
+        let kind = wait.kind();
+        let index = WAIT_KINDS.iter().position(|known| *known == kind);
+        let code = WAITING + index.map_or(0, |index| u8::try_from(index).unwrap_or(0));
+        self.waits_at.store(ptr::from_ref(wait.site).cast_mut(), Ordering::Relaxed);
+        self.state.store(code, Ordering::Relaxed);
+    }
+
+    /// Sets where the fiber's job was submitted, and returns where the one before was.
+    pub(crate) fn replace_site(&self, site: Option<Site>) -> Option<Site> {
+        let before = read(&self.spawned_at);
+        let site = site.map_or(ptr::null(), ptr::from_ref);
+        self.spawned_at.store(site.cast_mut(), Ordering::Relaxed);
+        before
+    }
+
+    /// Returns what the fiber does; nothing for a record that no fiber uses.
+    pub(crate) fn dump(&self, worker: usize) -> Option<FiberDump> {
+        let state = match self.state.load(Ordering::Relaxed) {
+            UNUSED => return None,
+            IDLE => FiberState::Idle,
+            RUNNING => FiberState::Running,
+            READY => FiberState::Ready,
+            code => FiberState::Waiting(WAIT_KINDS[usize::from(code - WAITING)]),
+        };
+        let waits = matches!(state, FiberState::Waiting(_));
+        Some(FiberDump {
+            worker,
+            state,
+            spawned_at: read(&self.spawned_at).filter(|_| state != FiberState::Idle),
+            waits_at: read(&self.waits_at).filter(|_| waits),
+        })
+    }
+}
+
+fn read(site: &AtomicPtr<Location<'static>>) -> Option<Site> {
+    // SAFETY: null, or stored from a `Site`, which lives for ever and is never written.
+    unsafe { site.load(Ordering::Relaxed).as_ref() }
+}
