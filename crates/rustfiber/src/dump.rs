@@ -40,7 +40,7 @@ pub struct FiberDump {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FiberState {
-    /// It has no job, and is kept for the next one.
+    /// It has no job: it looks for one, or is kept for the next one.
     Idle,
     /// It runs its job.
     Running,
@@ -188,9 +188,11 @@ impl Trace {
 
     /// Returns what the fiber does; nothing for a record that no fiber uses.
     pub(crate) fn dump(&self, worker: usize) -> Option<FiberDump> {
+        let spawned_at = read(&self.spawned_at);
         let state = match self.state.load(Ordering::Relaxed) {
             UNUSED => return None,
             IDLE => FiberState::Idle,
+            RUNNING if spawned_at.is_none() => FiberState::Idle, // its loop looks for a job
             RUNNING => FiberState::Running,
             READY => FiberState::Ready,
             code => FiberState::Waiting(WAIT_KINDS[usize::from(code - WAITING)]),
@@ -199,7 +201,7 @@ impl Trace {
         Some(FiberDump {
             worker,
             state,
-            spawned_at: read(&self.spawned_at).filter(|_| state != FiberState::Idle),
+            spawned_at,
             waits_at: read(&self.waits_at).filter(|_| waits),
         })
     }

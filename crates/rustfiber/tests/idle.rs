@@ -1,0 +1,72 @@
+//! An idle runtime costs nothing. Alone in its process, since it measures the process.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustfiber::{Counter, Runtime, scope};
+
+/// What Linux tells of one worker's thread.
+#[derive(Debug, PartialEq, Eq)]
+struct Thread {
+    is_asleep: bool,
+    voluntary_switches: u64,
+}
+
+fn workers() -> Vec<Thread> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let statuses = tasks.map(|task| fs::read_to_string(task.join("status")).unwrap());
+    let workers = statuses.filter(|status| status.starts_with("Name:\trustfiber-"));
+    let thread = |status: String| {
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_once(':').unwrap().1.trim().to_owned()
+        };
+        Thread {
+            is_asleep: field("State").starts_with('S'),
+            voluntary_switches: field("voluntary_ctxt_switches").parse().unwrap(),
+        }
+    };
+    workers.map(thread).collect()
+}
+
+/// CPU time of the whole process, in user and kernel mode.
+fn cpu_time() -> Duration {
+    // SAFETY: an all-zero `timespec` is a valid value.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: `time` is valid for writes during the call.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(answer, 0);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+#[test]
+fn an_idle_runtime_burns_no_cpu_and_never_wakes() {
+    const WORKERS: usize = 4;
+    let runtime = Runtime::builder().workers(WORKERS).build().unwrap();
+    // Some work of every kind first, so that fibers, stacks and timers would be left over.
+    let everybody = Counter::new(1000);
+    runtime.run(|| {
+        scope(|s| {
+            for _ in 0..1000 {
+                s.spawn(|| {
+                    everybody.done();
+                    everybody.wait();
+                });
+            }
+        });
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while runtime.stats().active_workers != 0 || !workers().iter().all(|thread| thread.is_asleep) {
+        assert!(Instant::now() < deadline, "the workers never fell asleep: {:?}", workers());
+        thread::yield_now();
+    }
+    let (before, cpu_before, parks_before) = (workers(), cpu_time(), runtime.stats().total().parks);
+    thread::sleep(Duration::from_secs(2)); // the time that is measured, not a wait
+    let (after, cpu) = (workers(), cpu_time() - cpu_before);
+    assert_eq!(before.len(), WORKERS);
+    assert_eq!(before, after, "a worker woke up");
+    assert_eq!(runtime.stats().total().parks, parks_before);
+    assert!(cpu < Duration::from_millis(10), "{cpu:?} of CPU time in 2 s");
+}

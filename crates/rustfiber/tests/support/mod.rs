@@ -1,0 +1,48 @@
+//! What several test files share.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::process::{Command, Output};
+use std::{env, str};
+
+const CHILD: &str = "RUSTFIBER_TEST_CHILD";
+
+/// What a child prints when it reached its end, so that a filter that matched no test shows.
+const REACHED_THE_END: &str = "the child reached its end";
+
+/// How a child process ended.
+pub(crate) struct Ended {
+    pub(crate) output: Output,
+    pub(crate) text: String,
+}
+
+/// Tells whether this process is the child of a test.
+pub(crate) fn is_child() -> bool {
+    env::var_os(CHILD).is_some()
+}
+
+/// Runs the test called `name`, and it alone, in a child process.
+pub(crate) fn run_child(name: &str) -> Ended {
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ended { output, text }
+}
+
+/// Runs `body` in a child process of its own, which must succeed.
+pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
+    if is_child() {
+        body();
+        println!("{REACHED_THE_END}");
+        return;
+    }
+    let Ended { output, text } = run_child(name);
+    assert!(output.status.success() && text.contains(REACHED_THE_END), "{text}");
+}
