@@ -1,32 +1,24 @@
-//! Counts the lines, words and identifiers of a source tree, one job a file, and checks the result
-//! against a plain sequential pass.
-//!
-//! Each file's job waits until every file of its directory has been read, and then ranks its
-//! identifiers against the directory's: so hundreds of fibers wait at once.
-//!
-//! Usage: `code_census [--workers N] [ROOT...]` (default root: the current directory).
+//! The census itself: a walk over the tree, a sequential pass, and the same pass in jobs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use std::{env, fs, io, thread};
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, io};
 
-use rustfiber::{Counter, Runtime, scope};
+use rustfiber::{Counter, scope};
 
 /// How often each identifier occurs.
-type Words = HashMap<String, u64>;
+pub(crate) type Words = HashMap<String, u64>;
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Census {
-    files: u64,
-    lines: u64,
-    words: u64,
-    identifiers: Words,
+pub(crate) struct Census {
+    pub(crate) files: u64,
+    pub(crate) lines: u64,
+    pub(crate) words: u64,
+    pub(crate) identifiers: Words,
     /// Files whose own most frequent identifier is also their directory's.
-    typical_files: u64,
+    pub(crate) typical_files: u64,
 }
 
 impl Census {
@@ -39,12 +31,21 @@ impl Census {
     }
 }
 
-struct Directory {
-    files: Vec<PathBuf>,
-    children: Vec<Directory>,
+/// The source files of one directory, and its subdirectories.
+pub(crate) struct Directory {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) children: Vec<Directory>,
 }
 
-fn walk(path: &Path) -> io::Result<Directory> {
+impl Directory {
+    /// Returns the number of files in the whole tree.
+    pub(crate) fn file_count(&self) -> usize {
+        self.files.len() + self.children.iter().map(Directory::file_count).sum::<usize>()
+    }
+}
+
+/// Finds the Rust files below `path`, except in hidden folders and in `target`.
+pub(crate) fn walk(path: &Path) -> io::Result<Directory> {
     let mut directory = Directory { files: Vec::new(), children: Vec::new() };
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -84,7 +85,7 @@ fn merge(into: &mut Words, from: Words) {
 }
 
 /// The most frequent identifiers, ties in alphabetical order.
-fn top(words: &Words, count: usize) -> Vec<(&str, u64)> {
+pub(crate) fn top(words: &Words, count: usize) -> Vec<(&str, u64)> {
     let mut ranked: Vec<_> = words.iter().map(|(word, &count)| (word.as_str(), count)).collect();
     ranked.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     ranked.truncate(count);
@@ -97,7 +98,8 @@ fn rank(file: &mut Census, directory: &Words) {
     file.typical_files = is_typical.into();
 }
 
-fn sequential(directory: &Directory) -> Census {
+/// Takes the census without a job. `file_done` is called after each file.
+pub(crate) fn sequential(directory: &Directory, file_done: &dyn Fn()) -> Census {
     let mut total = Census::default();
     let mut files: Vec<Census> = directory.files.iter().map(|path| read(path)).collect();
     let mut common = Words::new();
@@ -105,19 +107,39 @@ fn sequential(directory: &Directory) -> Census {
     for mut file in files.drain(..) {
         rank(&mut file, &common);
         total.add(file);
+        file_done();
     }
-    directory.children.iter().for_each(|child| total.add(sequential(child)));
+    directory.children.iter().for_each(|child| total.add(sequential(child, file_done)));
     total
 }
 
 /// How many fibers wait for their directory now, and at most.
 #[derive(Default)]
-struct Waiting {
+pub(crate) struct Waiting {
     now: AtomicUsize,
     peak: AtomicUsize,
 }
 
-fn parallel(directory: &Directory, waiting: &Waiting) -> Census {
+impl Waiting {
+    /// Calls `wait`, and counts the caller as waiting meanwhile.
+    fn during(&self, wait: impl FnOnce()) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+        wait();
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+}
+
+/// Takes the census in jobs: one for each file and directory. `file_done` is called after each file.
+pub(crate) fn parallel(
+    directory: &Directory,
+    waiting: &Waiting,
+    file_done: &(dyn Fn() + Sync),
+) -> Census {
     let total = Mutex::new(Census::default());
     let common = Mutex::new(Words::new());
     let all_read = Counter::new(directory.files.len());
@@ -125,7 +147,7 @@ fn parallel(directory: &Directory, waiting: &Waiting) -> Census {
         let (total, common, all_read) = (&total, &common, &all_read);
         for child in &directory.children {
             s.spawn(move || {
-                let census = parallel(child, waiting);
+                let census = parallel(child, waiting, file_done);
                 total.lock().expect("no job panics").add(census);
             });
         }
@@ -134,61 +156,12 @@ fn parallel(directory: &Directory, waiting: &Waiting) -> Census {
                 let mut file = read(path);
                 merge(&mut common.lock().expect("no job panics"), file.identifiers.clone());
                 all_read.done();
-                let now = waiting.now.fetch_add(1, Ordering::Relaxed) + 1;
-                waiting.peak.fetch_max(now, Ordering::Relaxed);
-                all_read.wait();
-                waiting.now.fetch_sub(1, Ordering::Relaxed);
+                waiting.during(|| all_read.wait());
                 rank(&mut file, &common.lock().expect("no job panics"));
                 total.lock().expect("no job panics").add(file);
+                file_done();
             });
         }
     });
     total.into_inner().expect("no job panics")
-}
-
-fn timed<R>(f: impl FnOnce() -> R) -> (R, Duration) {
-    let start = Instant::now();
-    let result = f();
-    (result, start.elapsed())
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut workers = thread::available_parallelism()?.get();
-    let mut roots = Vec::new();
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        if word == "--workers" {
-            workers = words.next().ok_or("--workers needs a number")?.parse()?;
-        } else {
-            roots.push(PathBuf::from(word));
-        }
-    }
-    if roots.is_empty() {
-        roots.push(env::current_dir()?);
-    }
-    let children = roots.iter().map(|root| walk(root)).collect::<io::Result<Vec<_>>>()?;
-    let tree = Directory { files: Vec::new(), children };
-    let runtime = Runtime::builder().workers(workers).build()?;
-    sequential(&tree); // reads the disk, so that neither pass below has to
-    let (expected, sequential_time) = timed(|| sequential(&tree));
-    let waiting = Waiting::default();
-    let (census, parallel_time) = timed(|| runtime.run(|| parallel(&tree, &waiting)));
-    if census != expected {
-        return Err("the parallel census differs from the sequential one".into());
-    }
-    println!(
-        "{} files, {} lines, {} words; {} files are typical of their directory",
-        census.files, census.lines, census.words, census.typical_files
-    );
-    println!(
-        "sequential {:.0?}, on {workers} workers {:.0?}: {:.2} times as fast, equal results",
-        sequential_time,
-        parallel_time,
-        sequential_time.as_secs_f64() / parallel_time.as_secs_f64()
-    );
-    println!("at most {} fibers waited at once", waiting.peak.into_inner());
-    for (word, count) in top(&census.identifiers, 10) {
-        println!("{count:>9}  {word}");
-    }
-    Ok(())
 }
