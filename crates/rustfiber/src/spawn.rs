@@ -127,8 +127,8 @@ impl<R> JoinHandle<R> {
     ///
     /// # Panics
     ///
-    /// Panics with [`FiberLimit`](crate::FiberLimit)'s message if the caller has no fiber, because no
-    /// stack was to be had, and the job is suspended on this very worker.
+    /// Panics with [`FiberLimit`](crate::FiberLimit)'s message if the caller has no fiber, because
+    /// no stack was to be had, and the job is suspended on this very worker.
     ///
     /// # Blocking
     ///

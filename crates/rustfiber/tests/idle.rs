@@ -63,7 +63,8 @@ fn an_idle_runtime_burns_no_cpu_and_never_wakes() {
         thread::yield_now();
     }
     let (before, cpu_before, parks_before) = (workers(), cpu_time(), runtime.stats().total().parks);
-    thread::sleep(Duration::from_secs(2)); // the time that is measured, not a wait
+    // SLEEP: the stretch of time that is measured; nothing is waited for.
+    thread::sleep(Duration::from_secs(2));
     let (after, cpu) = (workers(), cpu_time() - cpu_before);
     assert_eq!(before.len(), WORKERS);
     assert_eq!(before, after, "a worker woke up");
