@@ -133,9 +133,9 @@ impl<R> JoinHandle<R> {
     /// # Blocking
     ///
     /// Suspends the fiber, or blocks the plain thread. Where the caller must not suspend (inside
-    /// [`without_suspending`](crate::without_suspending), or while panicking) it runs the job itself
-    /// if nobody has started it, and otherwise blocks the thread; if the job is suspended on this
-    /// very worker, which can now never resume it, the process aborts with a report.
+    /// [`without_suspending`](crate::without_suspending), or while panicking) it runs the job
+    /// itself if nobody has started it, and otherwise blocks the thread; if the job is suspended on
+    /// this very worker, which can now never resume it, the process aborts with a report.
     #[track_caller]
     pub fn join(self) -> thread::Result<R> {
         let this_job = ptr::from_ref(self.job.header()).addr();

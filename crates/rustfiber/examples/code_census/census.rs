@@ -134,7 +134,8 @@ impl Waiting {
     }
 }
 
-/// Takes the census in jobs: one for each file and directory. `file_done` is called after each file.
+/// Takes the census in jobs, one for each file and directory, and calls `file_done` after each
+/// file.
 pub(crate) fn parallel(
     directory: &Directory,
     waiting: &Waiting,
