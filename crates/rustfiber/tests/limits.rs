@@ -6,10 +6,8 @@ mod support;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustfiber::topology::{Topology, current_affinity};
-use rustfiber::{
-    BuildError, Counter, FiberLimit, PinningStrategy, Runtime, current_worker, join, scope, spawn,
-};
+use rustfiber::topology::Topology;
+use rustfiber::{BuildError, Counter, FiberLimit, PinningStrategy, Runtime, join, scope, spawn};
 
 #[track_caller]
 fn assert_refused(outcome: Result<Runtime, BuildError>, words: &[&str]) {
@@ -45,6 +43,8 @@ fn a_pin_that_the_system_refuses_is_an_error() {
 #[test]
 #[cfg(target_os = "linux")]
 fn pinned_workers_run_on_one_cpu_each() {
+    use rustfiber::topology;
+
     let allowed = Topology::detect().unwrap().allowed().len();
     let runtime =
         Runtime::builder().workers(allowed).pinning(PinningStrategy::Cores).build().unwrap();
@@ -57,7 +57,7 @@ fn pinned_workers_run_on_one_cpu_each() {
                     all_here.done();
                     // Blocks the worker, so that each one has to take one of the jobs.
                     rustfiber::without_suspending(|| all_here.wait());
-                    cpus.lock().unwrap().push(current_affinity().unwrap().to_string());
+                    cpus.lock().unwrap().push(topology::current_affinity().unwrap().to_string());
                 });
             }
         });
@@ -177,7 +177,7 @@ fn refused_threads_are_an_error_and_leave_nothing_behind() {
             assert!(error.source().is_some(), "the system's own reason is kept");
         }
         let runtime = Runtime::builder().workers(2).build().unwrap();
-        assert_eq!(runtime.run(current_worker).map(|worker| worker < 2), Some(true));
+        assert_eq!(runtime.run(rustfiber::current_worker).map(|worker| worker < 2), Some(true));
     });
 }
 
