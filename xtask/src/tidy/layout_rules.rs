@@ -16,16 +16,22 @@ pub(super) const REASONS: &[(&str, &str)] = &[
          not see is not checked",
     ),
     ("readme", "the README is the crate's documentation, and its examples are compiled"),
+    ("readme-example", "what a newcomer reads first is compiled and run, as an example"),
 ];
 
 const README_DOC: &str = "#![doc = include_str!(\"../README.md\")]";
 
-/// Checks every crate's folder.
+const QUICKSTART: &str = "crates/rustfiber/examples/quickstart.rs";
+
+/// Checks the root's README and every crate's folder.
 pub(super) fn check(
     project: &Project,
     files: &BTreeSet<PathBuf>,
     violations: &mut Vec<Violation>,
 ) -> Result<()> {
+    let read_me = fs::read_to_string(project.root.join("README.md"))?;
+    violations
+        .extend(readme_example(&read_me, &fs::read_to_string(project.root.join(QUICKSTART))?));
     for folder in project.crates()? {
         let krate = format!("crates/{}", crate_name(&folder));
         let library = fs::read_to_string(folder.join("src/lib.rs")).unwrap_or_default();
@@ -61,6 +67,19 @@ fn readme(krate: &str, exists: bool, library: &str) -> Vec<Violation> {
     violations
 }
 
+/// Checks that the README shows the quickstart: all of it but the lines that say what it is.
+fn readme_example(readme: &str, quickstart: &str) -> Option<Violation> {
+    let is_code = |line: &&str| !line.starts_with("//!");
+    let code = quickstart.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let is_shown = readme.contains(&format!("```rust\n{}\n```", code.trim()));
+    (!is_shown).then(|| Violation {
+        rule: "readme-example",
+        path: "README.md".to_string(),
+        line: 0,
+        what: format!("does not show {QUICKSTART}"),
+    })
+}
+
 /// Checks a file of a crate that has a `primitive.rs`.
 fn one_primitive(source: &Source) -> Vec<Violation> {
     if source.path.ends_with("/primitive.rs") {
@@ -94,6 +113,13 @@ mod tests {
         assert!(readme("crates/a", true, &library).is_empty());
         assert_eq!(readme("crates/a", false, &library).len(), 1);
         assert_eq!(readme("crates/a", true, "//! Other.").len(), 1);
+    }
+
+    #[test]
+    fn the_readme_shows_the_quickstart() {
+        let quickstart = "//! What it is.\n\nfn main() {}\n";
+        assert!(readme_example("# A\n\n```rust\nfn main() {}\n```\n", quickstart).is_none());
+        assert!(readme_example("# A\n\n```rust\nfn main() { }\n```\n", quickstart).is_some());
     }
 
     #[test]
