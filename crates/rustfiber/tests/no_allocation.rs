@@ -1,0 +1,85 @@
+//! Joins, waits and wakes allocate nothing once the runtime is warm. Alone in its process, since
+//! the allocator counts for all threads.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustfiber::{Counter, Runtime, join, scope, yield_now};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_during(f: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    f();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+fn fib(n: u64) -> u64 {
+    if n < 2 {
+        return n;
+    }
+    let (a, b) = join(|| fib(n - 1), || fib(n - 2));
+    a + b
+}
+
+/// Two fibers that hand a turn to each other, `rounds` times, by counters that exist already.
+fn ping_pong(turns: &[(Counter, Counter)]) {
+    join(
+        || {
+            for (ping, pong) in turns {
+                ping.done();
+                pong.wait();
+            }
+        },
+        || {
+            for (ping, pong) in turns {
+                ping.wait();
+                pong.done();
+            }
+        },
+    );
+}
+
+fn turns(rounds: usize) -> Vec<(Counter, Counter)> {
+    (0..rounds).map(|_| (Counter::new(1), Counter::new(1))).collect()
+}
+
+#[test]
+fn joins_and_waits_allocate_nothing_in_the_steady_state() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        runtime.run(|| {
+            // Warm: queues have grown, stacks are cached, records are made.
+            for _ in 0..5 {
+                assert_eq!(fib(18), 2584);
+                ping_pong(&turns(200));
+            }
+            assert_eq!(allocations_during(|| assert_eq!(fib(18), 2584)), 0, "joins");
+            let turns = turns(1000);
+            assert_eq!(allocations_during(|| ping_pong(&turns)), 0, "waits and wakes");
+            assert_eq!(allocations_during(|| (0..1000).for_each(|_| yield_now())), 0, "yields");
+        });
+        assert!(runtime.stats().total().suspensions >= 1000, "the fibers did wait");
+    }
+    // The allocator does count: a spawned job keeps its closure on the heap.
+    assert!(allocations_during(|| scope(|s| s.spawn(|| ()))) > 0);
+}
