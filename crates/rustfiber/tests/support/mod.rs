@@ -1,8 +1,14 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::env;
+use std::panic::resume_unwind;
 use std::process::{Command, Output};
-use std::{env, str};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustfiber::Runtime;
 
 const CHILD: &str = "RUSTFIBER_TEST_CHILD";
 
@@ -45,4 +51,23 @@ pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
     }
     let Ended { output, text } = run_child(name);
     assert!(output.status.success() && text.contains(REACHED_THE_END), "{text}");
+}
+
+/// Runs `body`, which may hang if the property under test does not hold.
+#[track_caller]
+pub(crate) fn must_end(body: impl FnOnce() + Send + 'static) {
+    let (ended, end) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        let _ended = ended; // hangs up when the body returns or panics
+        body();
+    });
+    let outcome = end.recv_timeout(Duration::from_secs(60));
+    assert_eq!(outcome, Err(mpsc::RecvTimeoutError::Disconnected), "still running after 60 s");
+    if let Err(payload) = thread.join() {
+        resume_unwind(payload);
+    }
+}
+
+pub(crate) fn runtime_with(workers: usize) -> Runtime {
+    Runtime::builder().workers(workers).build().unwrap()
 }

@@ -1,0 +1,107 @@
+//! rayon's nested-steal family (rayon#854, #1064, #592, #1181): waiting jobs do not pile up on one
+//! stack, and a lock held across a wait does not meet itself.
+
+mod support;
+
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+
+use rustfiber::{Counter, Runtime, join, scope, spawn, without_suspending};
+
+use support::{must_end, runtime_with};
+
+const STACK_BYTES: usize = 64 * 1024;
+
+/// How a job waits for the next one.
+#[derive(Clone, Copy)]
+enum By {
+    Handle,
+    Scope,
+    Counter,
+}
+
+/// Waits for a job that waits for a job, and so on. Notes where each one's frame lies.
+fn nest(levels: usize, by: By, frames: &Arc<Mutex<Vec<usize>>>) {
+    // Four of these on one stack would overflow it.
+    let frame = black_box([levels as u8; STACK_BYTES / 4]);
+    frames.lock().unwrap().push(frame.as_ptr().addr());
+    if levels == 0 {
+        return;
+    }
+    let more = Arc::clone(frames);
+    match by {
+        By::Handle => spawn(move || nest(levels - 1, by, &more)).join().unwrap(),
+        By::Scope => scope(|s| s.spawn(|| nest(levels - 1, by, &more))),
+        By::Counter => {
+            let counter = Arc::new(Counter::new(1));
+            let ticket = Arc::clone(&counter).ticket_owned();
+            spawn(move || {
+                let _ticket = ticket;
+                nest(levels - 1, by, &more);
+            });
+            counter.wait();
+        }
+    }
+    assert_eq!(black_box(&frame)[levels % frame.len()], levels as u8, "the frame was kept");
+}
+
+#[test]
+fn ten_thousand_nested_waits_each_have_a_stack_of_their_own() {
+    const LEVELS: usize = 10_000;
+    must_end(|| {
+        for (workers, by) in [(1, By::Handle), (2, By::Scope), (4, By::Counter)] {
+            let builder = Runtime::builder().workers(workers).stack_size(STACK_BYTES);
+            let runtime = builder.build().unwrap();
+            let frames = Arc::default();
+            runtime.run(|| nest(LEVELS, by, &frames));
+            let mut frames = Arc::into_inner(frames).unwrap().into_inner().unwrap();
+            assert_eq!(frames.len(), LEVELS + 1);
+            // At the deepest point all are alive at once, so no two may share a stack.
+            frames.sort_unstable();
+            let nearest = frames.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+            assert!(nearest >= STACK_BYTES, "two jobs' frames are {nearest} bytes apart");
+        }
+    });
+}
+
+#[test]
+fn a_lock_held_across_waits_never_hangs_inside_without_suspending() {
+    const ROUNDS: usize = if cfg!(debug_assertions) { 2000 } else { 10_000 };
+    const JOBS: usize = 20;
+    for workers in [1, 2, 4, 16] {
+        must_end(move || {
+            let runtime = runtime_with(workers);
+            let lock = Mutex::new(0);
+            let round = |kind: usize| {
+                without_suspending(|| {
+                    let mut held = lock.lock().unwrap();
+                    match kind % 3 {
+                        0 => *held += join(|| 0, || 1).1,
+                        1 => {
+                            let inner = Mutex::new(0);
+                            scope(|s| s.spawn(|| *inner.lock().unwrap() += 1));
+                            *held += inner.into_inner().unwrap();
+                        }
+                        _ => {
+                            let counter = Counter::new(1);
+                            scope(|s| {
+                                s.spawn_counted(&counter, || ());
+                                counter.wait();
+                            });
+                            *held += 1;
+                        }
+                    }
+                });
+            };
+            runtime.run(|| {
+                scope(|s| {
+                    for job in 0..JOBS {
+                        let round = &round;
+                        s.spawn(move || (0..ROUNDS / JOBS).for_each(|index| round(job + index)));
+                    }
+                });
+            });
+            assert_eq!(lock.into_inner().unwrap(), ROUNDS);
+        });
+    }
+}
