@@ -101,22 +101,22 @@ fn a_panic_in_a_scope_comes_out_when_all_its_jobs_have_ended() {
                             ended.fetch_add(1, Ordering::Relaxed);
                         });
                     }
-                    fail("body")
+                    fail::<()>("body")
                 })
             };
             assert_eq!(caught(body), "body");
             assert_eq!(ended.load(Ordering::Relaxed), 10, "they borrow from this frame");
-            assert_eq!(caught(|| scope(|s| s.spawn(|| fail("child")))), "child");
+            assert_eq!(caught(|| scope(|s| s.spawn(|| fail::<()>("child")))), "child");
             let both = || {
                 scope(|s| {
-                    s.spawn(|| fail("child"));
-                    fail("body")
+                    s.spawn(|| fail::<()>("child"));
+                    fail::<()>("body")
                 })
             };
             assert_eq!(caught(both), "body", "the body's panic wins");
             let siblings = || {
                 scope(|s| {
-                    (0..10).for_each(|_| s.spawn(|| fail("sibling")));
+                    (0..10).for_each(|_| s.spawn(|| fail::<()>("sibling")));
                     s.spawn(|| _ = ended.fetch_add(1, Ordering::Relaxed));
                 });
             };
@@ -135,11 +135,11 @@ fn the_first_childs_panic_wins() {
             scope(|s| {
                 s.spawn(|| {
                     gate.wait();
-                    fail("later")
+                    fail::<()>("later")
                 });
                 s.spawn(|| {
                     gate.done();
-                    fail("first")
+                    fail::<()>("first")
                 });
                 yield_now();
             });
@@ -151,7 +151,7 @@ fn the_first_childs_panic_wins() {
 #[test]
 fn a_panic_in_a_run_or_a_spawned_job_goes_to_whoever_waits() {
     among_others(|runtime| {
-        assert_eq!(caught(|| runtime.run(|| fail("run"))), "run");
+        assert_eq!(caught(|| runtime.run(|| fail::<()>("run"))), "run");
         let payload = runtime.spawn(|| fail::<()>("spawned")).join().unwrap_err();
         assert_eq!(*payload.downcast::<Payload>().unwrap(), Payload("spawned"));
         runtime.run(|| {
@@ -167,11 +167,11 @@ fn a_job_that_panics_with_a_ticket_lets_the_waiters_go_on() {
         let scoped = || {
             let counter = Counter::new(2);
             scope(|s| {
-                s.spawn_counted(&counter, || fail("counted"));
+                s.spawn_counted(&counter, || fail::<()>("counted"));
                 let ticket = counter.ticket();
                 s.spawn(move || {
                     let _ticket = ticket;
-                    fail("counted")
+                    fail::<()>("counted")
                 });
                 counter.wait();
             });
@@ -220,7 +220,7 @@ fn a_detached_jobs_panic_goes_to_the_handler_once_whenever_it_was_detached() {
             assert_eq!(handled.recv().unwrap(), "detached");
             // One that is asked for does not go there, nor does one that somebody waits for.
             assert!(runtime.spawn(|| fail::<()>("asked for")).join().is_err());
-            assert_eq!(caught(|| runtime.run(|| fail("run"))), "run");
+            assert_eq!(caught(|| runtime.run(|| fail::<()>("run"))), "run");
             drop(runtime); // and with it the handler
             assert!(handled.recv().is_err(), "one panic was handled");
         });
@@ -274,7 +274,7 @@ fn joins_and_waits_inside_drop_during_unwinding_on_one_worker_do_not_suspend() {
                 yield_now();
                 assert!(!somebody_else.load(Ordering::Relaxed), "it suspended");
             });
-            fail("unwinding")
+            fail::<()>("unwinding")
         };
         assert_eq!(caught(|| runtime.run(unwinds)), "unwinding");
         assert_eq!(ran.load(Ordering::Relaxed), 6);
