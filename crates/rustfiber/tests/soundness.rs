@@ -1,0 +1,464 @@
+//! The soundness rules that a running program can show; docs/soundness.md says where the others
+//! are checked.
+
+mod support;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustfiber::{Counter, JoinHandle, Runtime, join, scope, spawn, without_suspending, yield_now};
+
+use support::{must_end, runtime_with};
+
+/// A small generator (xorshift); its seed is printed, and shown when a test fails.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = time.as_nanos() as u64 | 1;
+        println!("seed {seed}");
+        Random(seed)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        (1..items.len()).for_each(|last| items.swap(last, self.below(last + 1)));
+    }
+}
+
+/// Fibers stay on their home worker.
+#[test]
+fn a_job_never_changes_its_thread() {
+    thread_local! {
+        static MARK: Cell<usize> = const { Cell::new(0) };
+    }
+    must_end(|| {
+        let runtime = runtime_with(4);
+        let phases: Vec<Counter> = (0..20).map(|_| Counter::new(100)).collect();
+        runtime.run(|| {
+            scope(|s| {
+                for _ in 0..100 {
+                    s.spawn(|| {
+                        let (thread, mark) =
+                            (thread::current().id(), MARK.with(|mark| mark.as_ptr().addr()));
+                        for phase in &phases {
+                            phase.done();
+                            phase.wait();
+                            join(yield_now, yield_now);
+                            assert_eq!(thread::current().id(), thread);
+                            assert_eq!(MARK.with(|mark| mark.as_ptr().addr()), mark);
+                        }
+                    });
+                }
+            });
+        });
+    });
+}
+
+/// Rule 2: what a scope or a join lends is used by nobody when it returns.
+#[test]
+fn nothing_that_was_lent_is_used_after_the_scope() {
+    must_end(|| {
+        let runtime = runtime_with(4);
+        runtime.run(|| {
+            for round in 0..500 {
+                let mut lent = [0_usize; 16];
+                let unwinds = round % 2 == 1;
+                let outcome = catch_unwind(AssertUnwindSafe(|| {
+                    scope(|s| {
+                        for (index, place) in lent.iter_mut().enumerate() {
+                            s.spawn(move || {
+                                join(yield_now, yield_now);
+                                *place = index + round;
+                            });
+                        }
+                        assert!(!unwinds, "on purpose");
+                    });
+                }));
+                assert_eq!(outcome.is_err(), unwinds);
+                assert!(lent.iter().enumerate().all(|(index, &place)| place == index + round));
+            }
+        });
+    });
+}
+
+/// Rule 4: a waker may still be at work when the runtime that it wakes into has ended, and a later
+/// runtime has its worker's place.
+#[test]
+fn a_waker_may_outlive_the_runtime_it_wakes_into() {
+    must_end(|| {
+        let (send, gates) = mpsc::channel::<Arc<Counter>>();
+        let waker = thread::spawn(move || gates.iter().for_each(|gate| gate.done()));
+        for round in 0..500 {
+            let runtime = runtime_with(1 + round % 2);
+            let gate = Arc::new(Counter::new(1));
+            let job = {
+                let gate = Arc::clone(&gate);
+                runtime.spawn(move || gate.wait())
+            };
+            send.send(gate).unwrap();
+            drop(runtime); // ends as soon as the job has, whatever the waker is doing
+            assert!(job.is_finished());
+        }
+        drop(send);
+        waker.join().unwrap();
+    });
+}
+
+/// Rule 5: one registration, one wake, one resumption, whenever the wake comes: also before the
+/// fiber has suspended.
+#[test]
+fn random_registrations_and_notifications_release_every_waiter_once() {
+    const BATCHES: usize = if cfg!(debug_assertions) { 20 } else { 100 };
+    const WAITS: usize = 1000;
+    let mut random = Random::seeded();
+    must_end(move || {
+        for batch in 0..BATCHES {
+            let runtime = runtime_with([1, 2, 3, 8][batch % 4]);
+            let counters: Vec<Counter> = (0..WAITS / 4).map(|_| Counter::new(1)).collect();
+            let (released, mut order) =
+                (AtomicUsize::new(0), (0..counters.len()).collect::<Vec<_>>());
+            random.shuffle(&mut order);
+            let wait = |mut random: Random, waits: usize| {
+                for _ in 0..waits {
+                    let counter = &counters[random.below(counters.len())];
+                    (0..random.below(200)).for_each(|_| std::hint::spin_loop());
+                    counter.wait();
+                    assert_eq!(counter.value(), 0);
+                    released.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            thread::scope(|threads| {
+                let (mut notifier, waiter) = (random.clone(), random.clone());
+                let (wait, order, counters) = (&wait, &order, &counters);
+                threads.spawn(move || wait(waiter, WAITS / 10));
+                threads.spawn(move || {
+                    for &counter in order {
+                        (0..notifier.below(2000)).for_each(|_| std::hint::spin_loop());
+                        counters[counter].done();
+                    }
+                });
+                runtime.run(|| {
+                    scope(|s| {
+                        for _ in 0..WAITS / 10 * 9 / 3 {
+                            let random = Random(random.below(1 << 40) as u64 | 1);
+                            s.spawn(move || wait(random, 3));
+                        }
+                    });
+                });
+            });
+            assert_eq!(released.into_inner(), WAITS);
+            drop(runtime);
+        }
+    });
+}
+
+/// Rule 5, as near as two threads can come: the wake comes while the fiber is about to suspend.
+#[test]
+fn a_fiber_that_is_notified_before_it_suspends_goes_on_once() {
+    const ROUNDS: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let gates: Vec<Counter> = (0..ROUNDS).map(|_| Counter::new(1)).collect();
+        let near = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                for (index, gate) in gates.iter().enumerate() {
+                    while near.load(Ordering::Acquire) < index + 1 {
+                        std::hint::spin_loop();
+                    }
+                    (0..index % 64).for_each(|_| std::hint::spin_loop());
+                    gate.done();
+                }
+            });
+            let waits = || {
+                for (index, gate) in gates.iter().enumerate() {
+                    near.store(index + 1, Ordering::Release);
+                    gate.wait();
+                    assert_eq!(gate.value(), 0);
+                }
+            };
+            runtime.run(waits);
+        });
+        let total = runtime.stats().total();
+        assert_eq!(total.suspensions, total.resumptions);
+    });
+}
+
+/// Rule 6: results live until their last user is gone.
+#[test]
+fn handles_outlive_their_runtime_and_serve_other_runtimes() {
+    must_end(|| {
+        let made = Arc::new(());
+        let runtime = runtime_with(2);
+        let handles: Vec<JoinHandle<Arc<()>>> = (0..10)
+            .map(|_| {
+                let made = Arc::clone(&made);
+                runtime.spawn(move || made)
+            })
+            .collect();
+        drop(runtime);
+        let other = runtime_with(1);
+        for (index, handle) in handles.into_iter().enumerate() {
+            match index % 3 {
+                0 => drop(handle),
+                1 => drop(handle.join().unwrap()),
+                _ => drop(other.run(|| handle.join().unwrap())),
+            }
+        }
+        assert_eq!(Arc::strong_count(&made), 1, "each result was dropped once");
+    });
+}
+
+/// Rule 6, across runtimes that are alive.
+#[test]
+fn a_job_may_wait_for_a_handle_of_another_runtime() {
+    must_end(|| {
+        let (one, other) = (runtime_with(1), runtime_with(1));
+        let gate = Arc::new(Counter::new(1));
+        let waiting = {
+            let gate = Arc::clone(&gate);
+            one.spawn(move || gate.wait())
+        };
+        let outer = other.spawn(move || waiting.join().unwrap());
+        // The only worker of each runtime is free meanwhile.
+        one.run(|| ());
+        other.run(|| gate.done());
+        outer.join().unwrap();
+    });
+}
+
+/// Rule 7, in every build.
+#[test]
+fn a_counter_that_reached_zero_takes_neither_more_nor_less() {
+    let contract = |f: &dyn Fn()| {
+        let payload = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+        let text = payload.downcast_ref::<String>().cloned();
+        text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap()
+    };
+    let counter = Counter::new(1);
+    counter.add(1);
+    counter.done();
+    counter.done();
+    assert!(contract(&|| counter.add(1)).contains("zero"));
+    assert!(contract(&|| counter.done()).contains("zero"));
+    counter.wait(); // still done
+    assert_eq!(counter.value(), 0);
+    Counter::new(0).wait();
+}
+
+/// Rule 10: a wait does not end early, whatever unparks its thread.
+#[test]
+fn stray_unparks_do_not_end_a_wait() {
+    must_end(|| {
+        let counter = Counter::new(1);
+        let is_over = AtomicBool::new(false);
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| {
+                counter.wait();
+                assert!(is_over.load(Ordering::Relaxed), "the wait ended early");
+            });
+            for _ in 0..1000 {
+                waiter.thread().unpark();
+                thread::yield_now();
+            }
+            is_over.store(true, Ordering::Relaxed);
+            counter.done();
+        });
+    });
+}
+
+/// Rule 11: inside `without_suspending`, nothing unrelated runs on the waiting stack.
+#[test]
+fn without_suspending_runs_only_what_is_waited_for() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let ran = Arc::new(AtomicBool::new(false));
+        let unrelated = Arc::clone(&ran);
+        runtime.run(|| {
+            spawn(move || unrelated.store(true, Ordering::Relaxed));
+            without_suspending(|| {
+                assert_eq!(join(|| 1, || 2), (1, 2));
+                let (counter, inner) = (Counter::new(1), AtomicUsize::new(0));
+                let count = || _ = inner.fetch_add(1, Ordering::Relaxed);
+                scope(|s| {
+                    s.spawn(count);
+                    s.spawn_counted(&counter, count);
+                    counter.wait();
+                });
+                assert_eq!(inner.into_inner(), 2);
+                assert_eq!(spawn(|| 3).join().unwrap(), 3);
+                yield_now();
+            });
+            assert!(!ran.load(Ordering::Relaxed), "it ran on a stack that held a lock");
+        });
+        drop(runtime);
+        assert!(ran.load(Ordering::Relaxed));
+    });
+}
+
+thread_local! {
+    /// The pattern of the scoped-tls crate: set during a call, restored after it.
+    static SCOPED: Cell<u32> = const { Cell::new(0) };
+}
+
+fn with_scoped<R>(value: u32, f: impl FnOnce() -> R) -> R {
+    let before = SCOPED.replace(value);
+    let result = f();
+    SCOPED.set(before);
+    result
+}
+
+/// Rule 12: the hole that is known to remain, and the two ways around it.
+#[test]
+fn a_scoped_thread_local_across_a_wait_is_seen_by_other_fibers() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        runtime.run(|| {
+            let opened = Counter::new(1);
+            let first = || {
+                with_scoped(1, || {
+                    opened.wait(); // the other fiber sets it to 2, and waits as well
+                    SCOPED.get()
+                })
+            };
+            let second = || {
+                with_scoped(2, || {
+                    opened.done();
+                    yield_now();
+                    SCOPED.get()
+                })
+            };
+            let (seen_by_first, _) = join(first, second);
+            assert_eq!(seen_by_first, 2, "two fibers of one thread share its thread-locals");
+
+            // Without a wait inside there is no interleaving, also when it is not meant.
+            SCOPED.set(0);
+            let guarded = |value: u32| {
+                with_scoped(value, || {
+                    without_suspending(|| scope(|s| s.spawn(yield_now)));
+                    SCOPED.get()
+                })
+            };
+            assert_eq!(join(|| guarded(1), || guarded(2)), (1, 2));
+            // What a closure captures is its own.
+            let captured = |value: u32| {
+                yield_now();
+                value
+            };
+            assert_eq!(join(|| captured(1), || captured(2)), (1, 2));
+        });
+    });
+}
+
+/// No frame dies while a token to it exists: joins of many fibers of one worker, ended in any order.
+#[test]
+fn interleaved_joins_take_back_their_own_jobs_only() {
+    const FIBERS: usize = 500;
+    let mut random = Random::seeded();
+    must_end(move || {
+        for workers in [1, 2, 4] {
+            let runtime = runtime_with(workers);
+            let gates: Vec<[Counter; 2]> =
+                (0..FIBERS).map(|_| [Counter::new(1), Counter::new(1)]).collect();
+            let mut order: Vec<(usize, usize)> =
+                (0..FIBERS).flat_map(|fiber| [(fiber, 0), (fiber, 1)]).collect();
+            random.shuffle(&mut order);
+            runtime.run(|| {
+                scope(|s| {
+                    for (index, [outer, inner]) in gates.iter().enumerate() {
+                        s.spawn(move || {
+                            let wait = || {
+                                inner.wait();
+                                index
+                            };
+                            let nested = || {
+                                outer.wait();
+                                join(wait, || index + 1)
+                            };
+                            assert_eq!(join(nested, || index + 2), ((index, index + 1), index + 2));
+                        });
+                    }
+                    let gates = &gates;
+                    s.spawn(move || {
+                        for (index, (fiber, gate)) in order.into_iter().enumerate() {
+                            gates[fiber][gate].done();
+                            if index % 16 == 0 {
+                                yield_now();
+                            }
+                        }
+                    });
+                });
+            });
+        }
+    });
+}
+
+#[test]
+fn the_last_reference_to_a_runtime_may_go_inside_its_own_job() {
+    must_end(|| {
+        for workers in [1, 2, 4] {
+            let runtime = Arc::new(runtime_with(workers));
+            let own = Arc::clone(&runtime);
+            let (is_last, wait) = mpsc::channel::<()>();
+            let job = runtime.spawn(move || {
+                wait.recv().unwrap_err(); // until the other reference has gone
+                let own: Runtime = Arc::into_inner(own).unwrap();
+                let later = own.spawn(|| 7);
+                drop(own);
+                // The runtime goes on until its jobs have ended, those that came late as well.
+                later.join().unwrap() + spawn(|| 1).join().unwrap()
+            });
+            drop(runtime);
+            drop(is_last);
+            assert_eq!(job.join().unwrap(), 8);
+        }
+    });
+}
+
+#[test]
+fn dropping_a_runtime_inside_anothers_job_suspends_only_that_job() {
+    must_end(|| {
+        let outer = runtime_with(1);
+        let gate = Arc::new(Counter::new(1));
+        let inner = runtime_with(1);
+        let blocked = {
+            let gate = Arc::clone(&gate);
+            inner.spawn(move || gate.wait())
+        };
+        let dropping = outer.spawn(move || drop(inner));
+        // The outer runtime's only worker is free to run the job that ends the wait.
+        outer.run(move || gate.done());
+        dropping.join().unwrap();
+        assert!(blocked.is_finished());
+    });
+}
+
+/// Locks are held by nobody while user code runs: a job may ask for anything of its runtime.
+#[test]
+fn a_job_may_ask_its_runtime_anything() {
+    must_end(|| {
+        let runtime = Arc::new(runtime_with(2));
+        let texts = Mutex::new(Vec::new());
+        runtime.run(|| {
+            let ask = || {
+                texts.lock().unwrap().push(format!("{:?} {}", runtime.stats(), runtime.dump()));
+            };
+            scope(|s| (0..20).for_each(|_| s.spawn(ask)));
+            without_suspending(|| scope(|s| s.spawn(ask)));
+        });
+        assert_eq!(texts.into_inner().unwrap().len(), 21);
+    });
+}
