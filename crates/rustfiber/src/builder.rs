@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -12,7 +13,7 @@ use topology::{CpuSet, PinError, Topology, pin_current_thread, placement, steal_
 
 use crate::error::BuildError;
 use crate::home::Home;
-use crate::panic::PanicHandler;
+use crate::panic::{PanicHandler, abort};
 use crate::runtime::{Runtime, Shared};
 use crate::worker::Worker;
 
@@ -226,7 +227,10 @@ impl Crew {
         shared.expect_worker();
         let builder = thread::Builder::new().name(format!("{}-{index}", self.name));
         let spawned = builder.stack_size(self.size.bytes()).spawn(move || {
-            work(Arc::clone(&shared));
+            let its_own = Arc::clone(&shared);
+            if catch_unwind(AssertUnwindSafe(|| work(its_own))).is_err() {
+                abort("a worker panicked outside of any job");
+            }
             shared.count_exit();
         });
         match spawned {

@@ -97,3 +97,47 @@ pub(crate) fn wait(completion: &impl Completion, wait: &Wait) {
         None => completion.wait_thread(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::Runtime;
+    use crate::home::wake_all;
+
+    /// Completes between the registration and the suspension, each time.
+    struct DoneAtOnce(CompletionList);
+
+    impl Completion for DoneAtOnce {
+        fn is_done(&self) -> bool {
+            false
+        }
+
+        // SAFETY: the trait's contract is the list's own.
+        unsafe fn register(&self, waiter: &Waiter) -> Registration {
+            // SAFETY: the caller keeps the same contract.
+            let registration = unsafe { self.0.register(waiter) };
+            wake_all(self.0.complete());
+            assert!(waiter.is_notified());
+            registration
+        }
+
+        fn wait_thread(&self) {
+            unreachable!("the waiter is a fiber");
+        }
+    }
+
+    #[test]
+    fn a_fiber_that_is_notified_before_it_suspends_still_suspends_once() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.run(|| {
+            for _ in 0..3 {
+                let what = Wait { what: Awaited::Join, site: Location::caller() };
+                wait(&DoneAtOnce(CompletionList::new()), &what);
+            }
+        });
+        let total = runtime.stats().total();
+        assert_eq!((total.suspensions, total.resumptions), (3, 3));
+    }
+}

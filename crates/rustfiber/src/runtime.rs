@@ -313,9 +313,7 @@ impl Drop for Runtime {
         let wait = Wait { what: Awaited::RuntimeEnd, site: Location::caller() };
         latch::wait(&self.shared.exits.all, &wait);
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                crate::panic::abort("a worker's thread panicked");
-            }
+            thread.join().expect("a worker that panics aborts the process");
         }
     }
 }

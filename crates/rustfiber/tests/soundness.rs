@@ -167,7 +167,7 @@ fn random_registrations_and_notifications_release_every_waiter_once() {
 
 /// Rule 5, as near as two threads can come: the wake comes while the fiber is about to suspend.
 #[test]
-fn a_fiber_that_is_notified_before_it_suspends_goes_on_once() {
+fn a_fiber_that_is_notified_while_it_suspends_goes_on_once() {
     const ROUNDS: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
     must_end(|| {
         let runtime = runtime_with(1);
