@@ -283,9 +283,13 @@ fn inbox_passes_nodes_in_order() {
                 })
             })
             .collect();
-        let mut received = take_values(&inbox);
+        // Not by joining the pushers: that alone would pass their nodes on.
+        let mut received = Vec::new();
+        while received.len() < 4 {
+            received.extend(take_values(&inbox));
+            thread::yield_now();
+        }
         pushers.into_iter().for_each(|thread| thread.join().unwrap());
-        received.extend(take_values(&inbox));
         assert!(received == [1, 2, 3, 4] || received == [3, 4, 1, 2], "{received:?}");
     });
 }
