@@ -31,6 +31,9 @@ const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How long a check may take on the code as it is.
 const BASELINE_LIMIT: Duration = Duration::from_secs(5 * 60);
 
+/// How long a test that notices a hang by itself waits before it calls it one.
+const PATIENCE_SECONDS: &str = "15";
+
 /// A check that takes this many times as long as on the code as it is hangs.
 const HANG_FACTOR: u32 = 5;
 
@@ -202,6 +205,7 @@ impl Runner<'_> {
                 options.extend(release.then_some("--release"));
                 Command::from(
                     cmd!(shell, "{cargo} test {options...} {no_run...} -- {name}")
+                        .env("RUSTFIBER_TEST_SECONDS", PATIENCE_SECONDS)
                         .env("CARGO_TARGET_DIR", folder.join("plain")),
                 )
             }

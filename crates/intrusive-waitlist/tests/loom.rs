@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use intrusive_waitlist::{CompletionList, CounterList, FiberHandle, Registration, Waiter};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 /// Explores every interleaving with at most `preemptions` involuntary switches.
@@ -167,14 +168,61 @@ fn node_is_reusable_after_notification() {
 fn two_decrements_complete_once() {
     model(4, || {
         let counter = Arc::new(CounterList::new(2));
+        let other_began = Arc::new(AtomicBool::new(false));
+        let other = {
+            let (counter, other_began) = (Arc::clone(&counter), Arc::clone(&other_began));
+            thread::spawn(move || {
+                other_began.store(true, Ordering::Relaxed);
+                counter.done().wake_all();
+            })
+        };
+        counter.done().wake_all();
+        // Done after the second decrement, not after the first, and whoever sees it sees that.
+        assert!(!counter.is_done() || other_began.load(Ordering::Relaxed));
+        other.join().unwrap();
+        assert!(counter.is_done());
+        assert_eq!(counter.value(), 0);
+    });
+}
+
+#[test]
+fn add_races_with_done() {
+    model(4, || {
+        // One count is this thread's, the other one's is the other thread's.
+        let counter = Arc::new(CounterList::new(2));
         let other = {
             let counter = Arc::clone(&counter);
             thread::spawn(move || counter.done().wake_all())
         };
+        counter.add(1);
+        counter.done().wake_all();
+        assert!(!counter.is_done(), "the count that was added is outstanding");
         counter.done().wake_all();
         other.join().unwrap();
         assert!(counter.is_done());
-        assert_eq!(counter.value(), 0);
+    });
+}
+
+#[test]
+fn a_waiter_that_saw_its_notification_may_go() {
+    model(4, || {
+        unsafe fn nobody(_: NonNull<()>) {}
+        let list = Arc::new(CompletionList::new());
+        let completer = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || list.complete().wake_all())
+        };
+        // SAFETY: `nobody` may be called at any time.
+        let waiter = Waiter::fiber(unsafe { FiberHandle::new(NonNull::dangling(), nobody) });
+        // SAFETY: the waiter stays here until it is notified.
+        if unsafe { list.register(&waiter) } == Registration::Registered {
+            // Not by parking or joining: these alone would order the claimant's accesses.
+            while !waiter.is_notified() {
+                thread::yield_now();
+            }
+        }
+        waiter.retire();
+        completer.join().unwrap();
     });
 }
 

@@ -1,5 +1,7 @@
 //! What a runtime tells of itself: statistics, dumps, and the report of a shutdown in vain.
 
+mod support;
+
 use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -202,7 +204,9 @@ fn shutdown_with_a_job_blocked_for_ever_returns_in_time_and_names_it() {
         let mut fibers = runtime.dump().fibers.into_iter();
         fibers.any(|fiber| fiber.state == FiberState::Waiting(WaitKind::Counter))
     });
-    let error = runtime.shutdown(timeout).unwrap_err();
+    let (send, outcome) = std::sync::mpsc::channel();
+    support::must_end(move || send.send(runtime.shutdown(timeout)).unwrap());
+    let error = outcome.recv().unwrap().unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let text = error.to_string();
     let ShutdownError::TimedOut { timeout: told, dump } = error else { panic!("{error}") };

@@ -53,6 +53,9 @@ pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
     assert!(output.status.success() && text.contains(REACHED_THE_END), "{text}");
 }
 
+/// How long a test may take, in seconds, where that is to be less than a minute.
+const PATIENCE: &str = "RUSTFIBER_TEST_SECONDS";
+
 /// Runs `body`, which may hang if the property under test does not hold.
 #[track_caller]
 pub(crate) fn must_end(body: impl FnOnce() + Send + 'static) {
@@ -61,8 +64,10 @@ pub(crate) fn must_end(body: impl FnOnce() + Send + 'static) {
         let _ended = ended; // hangs up when the body returns or panics
         body();
     });
-    let outcome = end.recv_timeout(Duration::from_secs(60));
-    assert_eq!(outcome, Err(mpsc::RecvTimeoutError::Disconnected), "still running after 60 s");
+    let seconds = env::var(PATIENCE).map_or(60, |seconds| seconds.parse().unwrap());
+    let outcome = end.recv_timeout(Duration::from_secs(seconds));
+    let ended = Err(mpsc::RecvTimeoutError::Disconnected);
+    assert_eq!(outcome, ended, "still running after {seconds} s");
     if let Err(payload) = thread.join() {
         resume_unwind(payload);
     }
