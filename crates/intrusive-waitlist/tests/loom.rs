@@ -206,7 +206,7 @@ fn add_races_with_done() {
 #[test]
 fn a_waiter_that_saw_its_notification_may_go() {
     model(4, || {
-        unsafe fn nobody(_: NonNull<()>) {}
+        fn nobody(_: NonNull<()>) {}
         let list = Arc::new(CompletionList::new());
         let completer = {
             let list = Arc::clone(&list);

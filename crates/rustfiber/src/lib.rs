@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+#[cfg(doctest)]
+mod compile_fail;
 mod counter;
 mod dump;
 mod error;

@@ -363,7 +363,7 @@ fn a_scoped_thread_local_across_a_wait_is_seen_by_other_fibers() {
     });
 }
 
-/// No frame dies while a token to it exists: joins of many fibers of one worker, ended in any order.
+/// No frame dies while a token to it exists: joins of many fibers of one worker end in any order.
 #[test]
 fn interleaved_joins_take_back_their_own_jobs_only() {
     const FIBERS: usize = 500;
