@@ -27,7 +27,7 @@ const FLAGS: &str = "-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer";
 
 /// Use-after-return is not looked for: the fake stacks of ended fibers would never be freed. Nor
 /// are leaks: mapped stacks are no roots, so what a suspended fiber owns would count as leaked.
-const OPTIONS: &str = "detect_stack_use_after_return=0:detect_leaks=0:detect_leaks=0";
+const OPTIONS: &str = "detect_stack_use_after_return=0:detect_leaks=0";
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 

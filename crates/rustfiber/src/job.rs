@@ -24,6 +24,7 @@ pub(crate) struct JobHeader {
 /// What tells a job apart, also while it runs and its header is gone. Compared, never followed.
 #[derive(Clone, Copy)]
 pub(crate) struct JobId {
+    /// Where the job lies until it has ended; zero for a scope's job.
     pub(crate) address: usize,
     /// The scope and the counter that the job belongs to, or zeros.
     pub(crate) owners: [usize; 2],
@@ -39,7 +40,11 @@ impl JobHeader {
     }
 
     pub(crate) fn id(&self) -> JobId {
-        JobId { address: std::ptr::from_ref(self).addr(), owners: self.owners }
+        // A scope's job gives its memory back when it starts, so another job may come to lie at the
+        // same address while it runs; nobody waits for it by its address.
+        let is_scopes = self.owners[0] != 0;
+        let address = if is_scopes { 0 } else { std::ptr::from_ref(self).addr() };
+        JobId { address, owners: self.owners }
     }
 
     pub(crate) fn site(&self) -> Site {

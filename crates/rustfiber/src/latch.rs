@@ -101,10 +101,12 @@ pub(crate) fn wait(completion: &impl Completion, wait: &Wait) {
 #[cfg(test)]
 mod tests {
     use std::panic::Location;
+    use std::ptr::NonNull;
 
     use super::*;
     use crate::Runtime;
     use crate::home::wake_all;
+    use crate::job::JobHeader;
 
     /// Completes between the registration and the suspension, each time.
     struct DoneAtOnce(CompletionList);
@@ -126,6 +128,19 @@ mod tests {
         fn wait_thread(&self) {
             unreachable!("the waiter is a fiber");
         }
+    }
+
+    #[test]
+    fn a_scopes_job_is_not_taken_for_another_at_its_address() {
+        fn run(_: NonNull<JobHeader>, _: &Worker) {}
+        let site = Location::caller();
+        let is_waited_for = |owners| {
+            let header = JobHeader::new(run, owners, site);
+            let here = std::ptr::from_ref(&header).addr();
+            Wait { what: Awaited::JoinHandle(here), site }.is_for(&header.id())
+        };
+        assert!(is_waited_for([0, 0]));
+        assert!(!is_waited_for([8, 0]));
     }
 
     #[test]
