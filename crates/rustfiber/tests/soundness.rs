@@ -406,6 +406,33 @@ fn interleaved_joins_take_back_their_own_jobs_only() {
     });
 }
 
+/// The same with two fibers, step by step: the second one's job lies above the first one's when that
+/// one's join returns.
+#[test]
+fn a_join_finds_its_job_below_another_fibers() {
+    must_end(|| {
+        let (start, middle, end) = (Counter::new(1), Counter::new(1), Counter::new(1));
+        runtime_with(1).run(|| {
+            scope(|s| {
+                s.spawn(|| {
+                    start.wait();
+                    let a = || {
+                        middle.done(); // the first fiber is ready, and comes before new jobs
+                        end.wait();
+                    };
+                    assert_eq!(join(a, || "second").1, "second");
+                });
+                yield_now(); // it waits for the start now
+                s.spawn(|| {
+                    start.done(); // so the second fiber is ready
+                    assert_eq!(join(|| middle.wait(), || "first").1, "first");
+                    end.done();
+                });
+            });
+        });
+    });
+}
+
 #[test]
 fn the_last_reference_to_a_runtime_may_go_inside_its_own_job() {
     must_end(|| {
