@@ -406,8 +406,8 @@ fn interleaved_joins_take_back_their_own_jobs_only() {
     });
 }
 
-/// The same with two fibers, step by step: the second one's job lies above the first one's when that
-/// one's join returns.
+/// The same with two fibers, step by step: the second one's job lies above the first one's when
+/// that one's join returns.
 #[test]
 fn a_join_finds_its_job_below_another_fibers() {
     must_end(|| {
