@@ -14,6 +14,28 @@ use crate::latch::{self, Awaited, Wait};
 use crate::worker::Worker;
 
 /// A count that goes down to zero once; whoever waits goes on at zero.
+///
+/// Fibers and plain threads may wait side by side, and on the same counter as jobs of different
+/// runtimes. Two words and no allocation; a waiter may free it as soon as its wait returns.
+///
+/// # Examples
+///
+/// ```
+/// use rustfiber::{Counter, scope};
+///
+/// let all_loaded = Counter::new(3);
+/// scope(|s| {
+///     for part in ["mesh", "sound", "script"] {
+///         let all_loaded = &all_loaded;
+///         s.spawn(move || {
+///             let loaded = part.len(); // each loads its own part,
+///             all_loaded.done();
+///             all_loaded.wait(); // and links it when all are there
+///             assert!(loaded > 0);
+///         });
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Counter {
     list: CounterList,

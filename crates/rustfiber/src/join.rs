@@ -24,6 +24,22 @@ use crate::worker::Worker;
 /// # Blocking
 ///
 /// Suspends the fiber while another worker runs `b`.
+///
+/// # Examples
+///
+/// ```
+/// fn sum(numbers: &[u64]) -> u64 {
+///     if numbers.len() <= 1000 {
+///         return numbers.iter().sum();
+///     }
+///     let (left, right) = numbers.split_at(numbers.len() / 2);
+///     let (left, right) = rustfiber::join(|| sum(left), || sum(right));
+///     left + right
+/// }
+///
+/// let numbers: Vec<u64> = (1..=10_000).collect();
+/// assert_eq!(sum(&numbers), 50_005_000);
+/// ```
 #[track_caller]
 pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where

@@ -50,6 +50,25 @@ pub fn current_worker() -> Option<usize> {
 
 /// Runs `f`, inside which a wait never suspends: it runs the awaited jobs that have not started,
 /// and otherwise blocks the thread. For sections that hold a lock of `std` or `parking_lot`.
+///
+/// # Blocking
+///
+/// Waits inside `f` block the worker's thread. Where such a wait could never end, because it is for
+/// a job that is suspended on this very worker, the process aborts with a report.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Mutex;
+///
+/// let total = Mutex::new(0);
+/// rustfiber::without_suspending(|| {
+///     let mut held = total.lock().unwrap();
+///     let (a, b) = rustfiber::join(|| 20, || 22); // may wait, while the lock is held
+///     *held += a + b;
+/// });
+/// assert_eq!(total.into_inner().unwrap(), 42);
+/// ```
 pub fn without_suspending<R>(f: impl FnOnce() -> R) -> R {
     match Worker::current() {
         Some(worker) => worker.without_suspending(f),

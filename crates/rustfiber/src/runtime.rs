@@ -196,6 +196,17 @@ impl Drop for Shared {
 ///
 /// Dropping it waits until every job has finished; inside one of its own jobs, the drop begins the
 /// shutdown and returns.
+///
+/// # Examples
+///
+/// ```
+/// use rustfiber::Runtime;
+///
+/// let runtime = Runtime::new()?;
+/// let text = String::from("borrowed");
+/// assert_eq!(runtime.run(|| text.len()), 8);
+/// # Ok::<(), rustfiber::BuildError>(())
+/// ```
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     /// Empty once the workers are left to themselves.

@@ -40,6 +40,18 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// # Blocking
 ///
 /// Suspends the fiber, or blocks the plain thread, until the last job has ended.
+///
+/// # Examples
+///
+/// ```
+/// let mut squares = [0; 8];
+/// rustfiber::scope(|s| {
+///     for (number, square) in squares.iter_mut().enumerate() {
+///         s.spawn(move || *square = number * number);
+///     }
+/// });
+/// assert_eq!(squares, [0, 1, 4, 9, 16, 25, 36, 49]);
+/// ```
 #[track_caller]
 pub fn scope<'env, F, R>(f: F) -> R
 where

@@ -164,6 +164,17 @@ impl<R> fmt::Debug for JoinHandle<R> {
 }
 
 /// Spawns a job on the current runtime, or on the default one outside any worker.
+///
+/// # Blocking
+///
+/// Does not block, and never suspends.
+///
+/// # Examples
+///
+/// ```
+/// let answer = rustfiber::spawn(|| 6 * 7);
+/// assert_eq!(answer.join().expect("the job does not panic"), 42);
+/// ```
 #[track_caller]
 pub fn spawn<F, R>(f: F) -> JoinHandle<R>
 where
