@@ -35,7 +35,7 @@ usage: cargo xtask <command>
   mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
   asan                                   the memory tests under AddressSanitizer
   tidy                                   the rules of this repository
-  bench [FILTER]                         the benchmarks
+  bench [FILTER] [--quick]               whole programs against their peers
 
 Logs are in target/verify, target/loom, target/mutants and target/asan.
 ";

@@ -1,0 +1,118 @@
+//! The systems that are compared, each with its own pool of as many workers.
+
+use std::num::NonZero;
+
+use rustfiber::Runtime;
+
+use crate::fork_join::ForkJoin;
+
+/// No system: the closures are called one after the other.
+#[derive(Debug)]
+pub struct Sequential;
+
+/// [`rustfiber::join`].
+#[derive(Debug)]
+pub struct RustFiber;
+
+/// `rayon::join`.
+#[derive(Debug)]
+pub struct Rayon;
+
+/// `chili::Scope::join`.
+#[derive(Debug)]
+pub struct Chili;
+
+impl ForkJoin for Sequential {
+    type Scope<'s> = ();
+
+    #[inline]
+    fn join<A, B, RA, RB>(scope: &mut (), a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce(&mut ()) -> RA + Send,
+        B: FnOnce(&mut ()) -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        (a(scope), b(scope))
+    }
+}
+
+impl ForkJoin for RustFiber {
+    type Scope<'s> = ();
+
+    #[inline]
+    fn join<A, B, RA, RB>(_: &mut (), a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce(&mut ()) -> RA + Send,
+        B: FnOnce(&mut ()) -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        rustfiber::join(|| a(&mut ()), || b(&mut ()))
+    }
+}
+
+impl ForkJoin for Rayon {
+    type Scope<'s> = ();
+
+    #[inline]
+    fn join<A, B, RA, RB>(_: &mut (), a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce(&mut ()) -> RA + Send,
+        B: FnOnce(&mut ()) -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        rayon::join(|| a(&mut ()), || b(&mut ()))
+    }
+}
+
+impl ForkJoin for Chili {
+    type Scope<'s> = chili::Scope<'s>;
+
+    #[inline]
+    fn join<A, B, RA, RB>(scope: &mut chili::Scope<'_>, a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce(&mut chili::Scope<'_>) -> RA + Send,
+        B: FnOnce(&mut chili::Scope<'_>) -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        scope.join(a, b)
+    }
+}
+
+/// A pool of each system.
+#[derive(Debug)]
+pub struct Pools {
+    /// Ours.
+    pub rustfiber: Runtime,
+    /// rayon's.
+    pub rayon: rayon::ThreadPool,
+    /// chili's.
+    pub chili: chili::ThreadPool,
+    /// Workers of each.
+    pub workers: usize,
+}
+
+impl Pools {
+    /// Starts the pools.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the system refuses the threads.
+    #[must_use]
+    pub fn start(workers: usize) -> Self {
+        let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
+        let chili = chili::Config {
+            thread_count: Some(NonZero::new(workers).expect("a pool has workers")),
+            ..chili::Config::default()
+        };
+        Pools {
+            rustfiber: Runtime::builder().workers(workers).build().expect("threads are to be had"),
+            rayon: rayon.expect("threads are to be had"),
+            chili: chili::ThreadPool::with_config(chili),
+            workers,
+        }
+    }
+}
