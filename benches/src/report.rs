@@ -58,12 +58,12 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let Machine { cpus, processor, target } = &self.machine;
+        let (workers, rounds) = (self.workers, self.rounds);
         let mut text = format!(
-            "# Benchmarks\n\n{processor}, {cpus} CPUs, {target}; {} workers, {} rounds, the systems \
-             in turn.\nTimes are medians. A ratio is the median over the rounds of the system's time \
-             over rustfiber's,\nwith its 95 % bootstrap interval: above 1, the system is slower than \
-             rustfiber.\n",
-            self.workers, self.rounds
+            "# Benchmarks\n\n{processor}, {cpus} CPUs, {target}; {workers} workers, {rounds} \
+             rounds, the systems in turn.\nTimes are medians. A ratio is the median over the \
+             rounds of the system's time over rustfiber's,\nwith its 95 % bootstrap interval: \
+             above 1, the system is slower than rustfiber.\n"
         );
         for entry in &self.entries {
             let _ = write!(
