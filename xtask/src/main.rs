@@ -7,6 +7,7 @@ mod asan;
 mod bench;
 mod demo;
 mod harness;
+mod instructions;
 mod loom;
 mod mutants;
 mod outcome;
@@ -35,6 +36,7 @@ usage: cargo xtask <command>
   mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
   asan                                   the memory tests under AddressSanitizer
   tidy                                   the rules of this repository
+  instructions [--record]                instructions and allocations of each operation
   bench [FILTER] [--quick]               whole programs against their peers
 
 Logs are in target/verify, target/loom, target/mutants and target/asan.
@@ -71,6 +73,7 @@ fn dispatch() -> Result<bool> {
         "mutants" => mutants::run(&project, parser),
         "asan" => asan::run(&project, parser),
         "tidy" => tidy::run(&project, parser),
+        "instructions" => instructions::run(&project, parser),
         "bench" => bench::run(&project, parser),
         unknown => Err(format!("there is no command {unknown:?}\n\n{HELP}").into()),
     }

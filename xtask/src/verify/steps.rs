@@ -10,7 +10,7 @@ use crate::harness::run_tests;
 use crate::outcome::Outcome;
 use crate::process::Log;
 use crate::project::crate_name;
-use crate::{Result, asan, loom, mutants, tidy};
+use crate::{Result, asan, instructions, loom, mutants, tidy};
 
 /// One check.
 pub(super) struct Step {
@@ -36,6 +36,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "compile-fail", fast: true, run: compile_fail },
     Step { name: "release-tests", fast: false, run: release_tests },
     Step { name: "docs", fast: false, run: docs },
+    Step { name: "instructions", fast: false, run: instructions },
     Step { name: "loom", fast: false, run: loom },
     Step { name: "asan", fast: false, run: asan },
     Step { name: "mutants", fast: false, run: mutants },
@@ -114,6 +115,10 @@ fn docs(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
 
 fn loom(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     loom::check(context.project, &loom::Selection::default(), log)
+}
+
+fn instructions(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
+    instructions::check(context.project, log)
 }
 
 fn asan(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
