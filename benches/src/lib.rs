@@ -5,3 +5,4 @@ pub mod paired;
 pub mod peers;
 pub mod report;
 pub mod suite;
+mod tasks;

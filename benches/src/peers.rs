@@ -91,6 +91,8 @@ pub struct Pools {
     pub rayon: rayon::ThreadPool,
     /// chili's.
     pub chili: chili::ThreadPool,
+    /// tokio's.
+    pub tokio: tokio::runtime::Runtime,
     /// Workers of each.
     pub workers: usize,
 }
@@ -104,6 +106,7 @@ impl Pools {
     #[must_use]
     pub fn start(workers: usize) -> Self {
         let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
         let chili = chili::Config {
             thread_count: Some(NonZero::new(workers).expect("a pool has workers")),
             ..chili::Config::default()
@@ -112,6 +115,7 @@ impl Pools {
             rustfiber: Runtime::builder().workers(workers).build().expect("threads are to be had"),
             rayon: rayon.expect("threads are to be had"),
             chili: chili::ThreadPool::with_config(chili),
+            tokio: tokio.expect("threads are to be had"),
             workers,
         }
     }
