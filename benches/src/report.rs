@@ -83,7 +83,8 @@ impl Report {
     }
 }
 
-fn duration(seconds: f64) -> String {
+/// Returns a time in the unit that suits it.
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s >= 1.0 => format!("{s:.2} s"),
         s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),

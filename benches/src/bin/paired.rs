@@ -1,11 +1,12 @@
 //! `paired [FILTER] [--quick] [--out FOLDER]`: runs the workloads whose names contain the filter,
-//! and writes `report.md` and `report.json`.
+//! and writes `report.md`, `report.json` and `report.html`.
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
 use lexopt::{Arg, ValueExt};
+use rustfiber_benches::page::html;
 use rustfiber_benches::paired::measure;
 use rustfiber_benches::peers::Pools;
 use rustfiber_benches::report::{Entry, Machine, Report};
@@ -39,7 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&out)?;
     fs::write(out.join("report.md"), report.markdown())?;
     fs::write(out.join("report.json"), serde_json::to_string_pretty(&report)?)?;
-    println!("{}", out.join("report.md").display());
+    fs::write(out.join("report.html"), html(&report)?)?;
+    println!("{} (and report.md, report.json)", out.join("report.html").display());
     Ok(())
 }
 
