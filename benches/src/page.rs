@@ -16,8 +16,11 @@ const FRAME: u32 = 60;
 const OURS: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const THEIRS: RGBColor = RGBColor(0xb8, 0xc4, 0xce);
 
-const STYLE: &str = "body { font: 16px sans-serif; max-width: 800px; margin: 2em auto; color: #222 } \
-                     h2 { margin: 2em 0 0 } p { margin: 0.3em 0 }";
+const STYLE: &str = "\
+body { font: 16px sans-serif; max-width: 800px; margin: 2em auto; color: #222 }
+h2 { margin: 2em 0 0 }
+p { margin: 0.3em 0 }
+";
 
 /// Returns the page.
 ///
@@ -27,12 +30,14 @@ const STYLE: &str = "body { font: 16px sans-serif; max-width: 800px; margin: 2em
 pub fn html(report: &Report) -> Result<String, Box<dyn Error>> {
     let Machine { cpus, processor, target } = &report.machine;
     let (workers, rounds) = (report.workers, report.rounds);
+    let processor = escape(processor);
     let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Benchmarks</title>\
-         <style>{STYLE}</style></head><body>\n<h1>Benchmarks</h1>\n<p>{}, {cpus} CPUs, {target}; \
-         {workers} workers, {rounds} rounds, the systems in turn. Bars are median times, shorter is \
-         better; the line at a bar's end is the 95 % interval of the median.</p>\n",
-        escape(processor)
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <title>Benchmarks</title><style>{STYLE}</style></head><body>\n\
+         <h1>Benchmarks</h1>\n\
+         <p>{processor}, {cpus} CPUs, {target}; {workers} workers, {rounds} rounds, the systems in \
+         turn. Bars are median times, shorter is better; the line at a bar's end is the 95 % \
+         interval of the median; in brackets, the ratio to rustfiber.</p>\n"
     );
     for entry in &report.entries {
         let (name, about) = (escape(entry.workload), escape(entry.about));

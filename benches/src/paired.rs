@@ -69,11 +69,14 @@ pub fn measure(systems: &[System<'_>], rounds: usize) -> Vec<Measured> {
             times[index].push(time(&systems[index]).as_secs_f64());
         }
     }
-    let measured = systems.iter().zip(&times).map(|(system, own)| {
-        let ratios: Vec<f64> = own.iter().zip(&times[0]).map(|(own, first)| own / first).collect();
-        Measured { system: system.name, seconds: estimate(own), ratio: estimate(&ratios) }
-    });
-    measured.collect()
+    let names = systems.iter().map(|system| system.name);
+    names.zip(&times).map(|(name, own)| compare(name, own, &times[0])).collect()
+}
+
+/// Sums a system's times up, and sets them against the first system's, round by round.
+fn compare(system: &'static str, own: &[f64], first: &[f64]) -> Measured {
+    let ratios: Vec<f64> = own.iter().zip(first).map(|(own, first)| own / first).collect();
+    Measured { system, seconds: estimate(own), ratio: estimate(&ratios) }
 }
 
 fn time(system: &System<'_>) -> Duration {
@@ -129,16 +132,26 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_against_the_first_system() {
-        let spin = |steps: u64| move || (0..steps).fold(0_u64, |a, b| black_box(a ^ b)) & 1;
-        let expected = |steps: u64| spin(steps)();
-        let systems = [
-            System::new("short", expected(100_000), spin(100_000)),
-            System::new("long", expected(400_000), spin(400_000)),
-        ];
-        let measured = measure(&systems, 7);
+    fn ratios_are_taken_round_by_round() {
+        // The machine is ten times as slow in the second half; that is no difference of systems.
+        let first: Vec<f64> = (0..8).map(|round| if round < 4 { 1.0 } else { 10.0 }).collect();
+        let twice: Vec<f64> = first.iter().map(|time| time * 2.0).collect();
+        let Measured { ratio, seconds, .. } = compare("twice", &twice, &first);
+        assert_eq!(ratio, Estimate { median: 2.0, low: 2.0, high: 2.0 });
+        assert!(seconds.low < seconds.high);
+    }
+
+    #[test]
+    fn every_system_runs_once_to_warm_up_and_once_a_round() {
+        let runs = [const { std::cell::Cell::new(0) }; 2];
+        let count = |index: usize| {
+            let runs = &runs;
+            move || runs[index].set(runs[index].get() + 1)
+        };
+        let measured =
+            measure(&[System::new("a", (), count(0)), System::new("b", (), count(1))], 7);
+        assert_eq!(runs.map(|runs| runs.get()), [8, 8]);
         assert_eq!(measured[0].ratio, Estimate { median: 1.0, low: 1.0, high: 1.0 });
-        assert!((2.0..8.0).contains(&measured[1].ratio.median), "{measured:?}");
     }
 
     #[test]
