@@ -108,7 +108,8 @@ impl Worker {
         loop {
             somebody_yielded = match self.pick(somebody_yielded) {
                 Some(Pick::Fiber(fiber)) => self.resume(fiber, Order::GoOn),
-                Some(Pick::Job(job)) => self.start(job),
+                // A job that went ahead of the ready fibers goes behind them if it yields itself.
+                Some(Pick::Job(job)) => self.start(job) && !somebody_yielded,
                 None => break,
             };
         }

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustfiber::{Counter, scope, spawn, yield_now};
+use rustfiber::{Counter, Runtime, scope, spawn, yield_now};
 
 use support::{must_end, runtime_with};
 
@@ -114,5 +114,79 @@ fn many_yielding_fibers_all_make_progress() {
         });
         let most = turns.iter().map(|turn| turn.load(Ordering::Relaxed)).max().unwrap();
         assert!(most < 2000, "the turns are about equal: {turns:?}");
+    });
+}
+
+/// Spawns itself again, and goes behind others, until `stop` is set.
+fn respawn_and_yield(stop: Arc<AtomicBool>, rounds: Arc<AtomicU64>) {
+    if !stop.load(Ordering::Relaxed) {
+        rounds.fetch_add(1, Ordering::Relaxed);
+        let next = (Arc::clone(&stop), Arc::clone(&rounds));
+        spawn(move || respawn_and_yield(next.0, next.1));
+        yield_now();
+    }
+}
+
+/// Runs `respawn_and_yield` on one worker until what `set_up` arranged sets `stop`. Where that is
+/// starved, the jobs that have yielded are too, and their fibers add up.
+#[track_caller]
+fn assert_no_yielding_job_starves(
+    set_up: impl FnOnce(&Runtime, &Arc<AtomicBool>, &Arc<AtomicU64>) + Send + 'static,
+) {
+    must_end(|| {
+        let builder = Runtime::builder().workers(1).stack_size(64 * 1024).max_fibers(4000);
+        let runtime = builder.build().unwrap();
+        let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        set_up(&runtime, &stop, &rounds);
+        let peak = runtime.stats().total().fibers_peak;
+        drop(runtime);
+        assert!(stop.load(Ordering::Relaxed) && rounds.load(Ordering::Relaxed) >= 1);
+        assert!(peak < 100, "{peak} fibers at once: those that had yielded did not go on");
+    });
+}
+
+#[test]
+fn jobs_that_respawn_and_yield_do_not_starve_a_ready_fiber() {
+    assert_no_yielding_job_starves(|runtime, stop, rounds| {
+        let gate = Counter::new(1);
+        runtime.run(|| {
+            scope(|s| {
+                s.spawn(|| {
+                    gate.wait();
+                    stop.store(true, Ordering::Relaxed);
+                });
+                yield_now(); // it waits now
+                s.spawn(|| {
+                    gate.done();
+                    respawn_and_yield(Arc::clone(stop), Arc::clone(rounds));
+                });
+            });
+        });
+    });
+}
+
+#[test]
+fn jobs_that_respawn_and_yield_do_not_starve_the_oldest_job() {
+    assert_no_yielding_job_starves(|runtime, stop, rounds| {
+        let (oldest, stop, rounds) = (Arc::clone(stop), Arc::clone(stop), Arc::clone(rounds));
+        let oldest = runtime.run(|| {
+            let oldest = spawn(move || oldest.store(true, Ordering::Relaxed));
+            spawn(move || respawn_and_yield(stop, rounds));
+            oldest
+        });
+        oldest.join().unwrap();
+    });
+}
+
+#[test]
+fn jobs_that_respawn_and_yield_do_not_starve_the_injector() {
+    assert_no_yielding_job_starves(|runtime, stop, rounds| {
+        let (respawner_stop, seen) = (Arc::clone(stop), Arc::clone(rounds));
+        let respawner_rounds = Arc::clone(rounds);
+        runtime.spawn(move || respawn_and_yield(respawner_stop, respawner_rounds));
+        while seen.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        runtime.run(|| stop.store(true, Ordering::Relaxed));
     });
 }
