@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustfiber::{Counter, Runtime, join, scope, spawn, without_suspending};
@@ -45,24 +47,103 @@ fn nest(levels: usize, by: By, frames: &Arc<Mutex<Vec<usize>>>) {
     assert_eq!(black_box(&frame)[levels % frame.len()], levels as u8, "the frame was kept");
 }
 
-#[test]
-fn ten_thousand_nested_waits_each_have_a_stack_of_their_own() {
+#[track_caller]
+fn assert_ten_thousand_nested_waits_share_no_stack(by: By) {
     const LEVELS: usize = 10_000;
-    must_end(|| {
-        for (workers, by) in [(1, By::Handle), (2, By::Scope), (4, By::Counter)] {
+    for workers in [1, 2, 4] {
+        must_end(move || {
             let builder = Runtime::builder().workers(workers).stack_size(STACK_BYTES);
             let runtime = builder.build().unwrap();
             let frames = Arc::default();
             runtime.run(|| nest(LEVELS, by, &frames));
-            drop(runtime); // a job that has taken its count off may still hold its captures
-            let mut frames = Arc::into_inner(frames).unwrap().into_inner().unwrap();
+            // The last job may still be about to drop its reference.
+            let mut frames = std::mem::take(&mut *frames.lock().unwrap());
             assert_eq!(frames.len(), LEVELS + 1);
             // At the deepest point all are alive at once, so no two may share a stack.
             frames.sort_unstable();
             let nearest = frames.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
             assert!(nearest >= STACK_BYTES, "two jobs' frames are {nearest} bytes apart");
-        }
-    });
+        });
+    }
+}
+
+#[test]
+fn ten_thousand_nested_handles_each_have_a_stack_of_their_own() {
+    assert_ten_thousand_nested_waits_share_no_stack(By::Handle);
+}
+
+#[test]
+fn ten_thousand_nested_scopes_each_have_a_stack_of_their_own() {
+    assert_ten_thousand_nested_waits_share_no_stack(By::Scope);
+}
+
+#[test]
+fn ten_thousand_nested_counters_each_have_a_stack_of_their_own() {
+    assert_ten_thousand_nested_waits_share_no_stack(By::Counter);
+}
+
+/// Frames of jobs that have started and not ended.
+#[derive(Default)]
+struct Alive {
+    frames: Mutex<BTreeSet<usize>>,
+    /// Jobs that started within reach of another one's frame.
+    piled: AtomicUsize,
+}
+
+impl Alive {
+    /// Runs `f` as a job whose frame is here.
+    fn during(&self, f: impl FnOnce()) {
+        let mark = black_box([0_u8; 8]);
+        let here = mark.as_ptr().addr();
+        let mut frames = self.frames.lock().unwrap();
+        // Two stacks are a stack apart, give or take how deep their jobs begin.
+        let reach = here - STACK_BYTES / 2..here + STACK_BYTES / 2;
+        let nearby = frames.range(reach).count();
+        self.piled.fetch_add(nearby, Ordering::Relaxed);
+        frames.insert(here);
+        drop(frames);
+        f();
+        assert!(self.frames.lock().unwrap().remove(&here));
+    }
+}
+
+#[test]
+fn no_unrelated_job_starts_on_the_stack_of_one_that_waits() {
+    const JOBS: usize = 400;
+    for workers in [1, 2, 4] {
+        must_end(move || {
+            let builder = Runtime::builder().workers(workers).stack_size(STACK_BYTES);
+            let runtime = builder.build().unwrap();
+            let alive = Alive::default();
+            let gates: Arc<Vec<Counter>> = Arc::new((0..JOBS).map(|_| Counter::new(1)).collect());
+            let started = Counter::new(JOBS);
+            runtime.run(|| {
+                scope(|s| {
+                    for index in 0..JOBS {
+                        let (alive, started, gates) = (&alive, &started, Arc::clone(&gates));
+                        let job = move || {
+                            started.done();
+                            let gate = &gates[index];
+                            match index % 4 {
+                                0 => gate.wait(),
+                                1 => drop(join(|| gate.wait(), || ())),
+                                2 => scope(|s| s.spawn(|| gate.wait())),
+                                _ => {
+                                    let gates = Arc::clone(&gates);
+                                    spawn(move || gates[index].wait()).join().unwrap();
+                                }
+                            }
+                        };
+                        s.spawn(move || alive.during(job));
+                    }
+                    started.wait(); // so all of them are alive at once
+                    (0..JOBS).for_each(|step| gates[step * 7 % JOBS].done());
+                });
+            });
+            let piled = alive.piled.into_inner();
+            assert_eq!(piled, 0, "jobs started on stacks of jobs that waited");
+        });
+    }
 }
 
 #[test]
