@@ -28,12 +28,21 @@ fn caught<R>(f: impl FnOnce() -> R) -> &'static str {
 /// Runs `f` while jobs on every worker wait or are still to start; all of them must complete, and
 /// every worker must be there afterwards.
 fn among_others(f: impl Fn(&Runtime) + Send + Sync + 'static) {
+    among_others_on(runtime_with, f);
+}
+
+/// As [`among_others`], on runtimes that `build` makes.
+fn among_others_on(
+    build: impl Fn(usize) -> Runtime + Send + Sync + 'static,
+    f: impl Fn(&Runtime) + Send + Sync + 'static,
+) {
     const OTHERS: usize = 50;
-    let f = Arc::new(f);
+    let parts = Arc::new((build, f));
     for workers in [1, 2, 4] {
-        let f = Arc::clone(&f);
+        let parts = Arc::clone(&parts);
         must_end(move || {
-            let runtime = runtime_with(workers);
+            let (build, f) = &*parts;
+            let runtime = build(workers);
             let (gate, completed) = (Arc::new(Counter::new(1)), Arc::new(AtomicUsize::new(0)));
             for _ in 0..OTHERS {
                 let (gate, completed) = (Arc::clone(&gate), Arc::clone(&completed));
@@ -228,11 +237,48 @@ fn a_detached_jobs_panic_goes_to_the_handler_once_whenever_it_was_detached() {
 }
 
 #[test]
+fn detached_panics_are_each_handled_once_among_others() {
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&handled);
+    let build = move |workers| {
+        let handled = Arc::clone(&handled);
+        let handler = move |payload: Box<dyn std::any::Any + Send>| {
+            handled.lock().unwrap().push(payload.downcast::<Payload>().unwrap().0);
+        };
+        Runtime::builder().workers(workers).panic_handler(handler).build().unwrap()
+    };
+    among_others_on(build, |runtime| {
+        (0..20).for_each(|_| drop(runtime.spawn(|| fail::<()>("outside"))));
+        runtime.run(|| (0..20).for_each(|_| drop(spawn(|| fail::<()>("inside")))));
+        let late = runtime.spawn(|| fail::<()>("late"));
+        while !late.is_finished() {
+            thread::yield_now();
+        }
+        drop(late);
+    });
+    let all = Arc::into_inner(all).unwrap().into_inner().unwrap();
+    let count = |text| all.iter().filter(|&&other| other == text).count();
+    assert_eq!((count("outside"), count("inside"), count("late")), (60, 60, 3), "on 3 runtimes");
+}
+
+/// A process that `abort` ended, and not, say, a second panic.
+fn assert_aborted(Ended { output, text }: &Ended) {
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("rustfiber: fatal: "), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        const SIGABRT: i32 = 6;
+        assert_eq!(output.status.signal(), Some(SIGABRT), "{text}");
+    }
+}
+
+#[test]
 fn a_panic_handler_that_panics_ends_the_process_with_a_message() {
     if !is_child() {
-        let Ended { output, text } =
-            run_child("a_panic_handler_that_panics_ends_the_process_with_a_message");
-        assert!(!output.status.success(), "{text}");
+        let ended = run_child("a_panic_handler_that_panics_ends_the_process_with_a_message");
+        assert_aborted(&ended);
+        let text = &ended.text;
         return assert!(text.contains("the panic handler of a runtime panicked itself"), "{text}");
     }
     let runtime = Runtime::builder().workers(1).panic_handler(|_| panic!("again")).build().unwrap();
@@ -283,6 +329,44 @@ fn joins_and_waits_inside_drop_during_unwinding_on_one_worker_do_not_suspend() {
     });
 }
 
+#[test]
+fn a_wait_while_unwinding_runs_the_unstarted_jobs_that_it_is_for() {
+    for workers in [1, 2, 4] {
+        must_end(move || {
+            let (runtime, other) = (runtime_with(workers), runtime_with(1));
+            let (counter, ran, seen) =
+                (Counter::new(3), AtomicUsize::new(0), Mutex::new(Vec::new()));
+            let mut other = Some(other);
+            let unwinds = || {
+                scope(|s| {
+                    let _guard = WhilePanicking(|| {
+                        counter.wait();
+                        seen.lock().unwrap().push(ran.load(Ordering::Relaxed));
+                        // What goes on elsewhere, the thread waits for.
+                        let other = other.take().unwrap();
+                        seen.lock().unwrap().push(other.run(|| join(|| 20, || 22).1));
+                        drop(other);
+                    });
+                    for _ in 0..3 {
+                        // Each may do all that a job may do, though its thread may be panicking.
+                        s.spawn_counted(&counter, || {
+                            let (a, b) = join(|| 1, || spawn(|| 2).join().unwrap());
+                            assert_eq!(caught(|| scope(|s| s.spawn(|| fail::<()>("in")))), "in");
+                            ran.fetch_add(a + b, Ordering::Relaxed);
+                        });
+                    }
+                    fail::<()>("unwinding")
+                });
+            };
+            assert_eq!(caught(|| runtime.run(unwinds)), "unwinding");
+            assert_eq!(seen.into_inner().unwrap(), [9, 22]);
+        });
+    }
+}
+
+/// The line in which the job below waits.
+const SUSPENDED_LINE: u32 = line!() + 4;
+
 /// A job of this worker that has started, and waits for ever.
 fn suspended_job() -> rustfiber::JoinHandle<()> {
     let job = spawn(|| Counter::new(1).wait());
@@ -290,16 +374,25 @@ fn suspended_job() -> rustfiber::JoinHandle<()> {
     job
 }
 
+/// Checks that the report names the wait at `line`, what it is for, and what the other fiber does.
+fn assert_deadlock_reported(ended: &Ended, line: u32, kind: &str, suspended_line: u32) {
+    assert_aborted(ended);
+    let (file, text) = (file!(), &ended.text);
+    let wait = format!("the wait at {file}:{line}:");
+    let suspended = format!("waits for a counter at {file}:{suspended_line}:");
+    for part in [&wait, &suspended, kind, "would never end"] {
+        assert!(text.contains(part), "{part:?} is missing:\n{text}");
+    }
+}
+
 #[test]
 fn a_wait_while_panicking_for_a_fiber_of_this_worker_aborts_with_a_report() {
+    let wait_line = line!() + 9;
     if !is_child() {
-        let Ended { output, text } =
+        let ended =
             run_child("a_wait_while_panicking_for_a_fiber_of_this_worker_aborts_with_a_report");
-        assert!(!output.status.success(), "{text}");
-        for part in ["would never end", "must not suspend", "a spawned job", "a counter at"] {
-            assert!(text.contains(part), "{part:?} is missing:\n{text}");
-        }
-        return;
+        assert_deadlock_reported(&ended, wait_line, "for a spawned job", SUSPENDED_LINE);
+        return assert!(ended.text.contains("must not suspend"), "{}", ended.text);
     }
     runtime_with(1).run(|| {
         let mut job = Some(suspended_job());
@@ -310,16 +403,35 @@ fn a_wait_while_panicking_for_a_fiber_of_this_worker_aborts_with_a_report() {
 
 #[test]
 fn a_wait_for_a_fiber_of_this_worker_without_suspending_aborts_with_a_report() {
+    let wait_line = line!() + 9;
     if !is_child() {
-        let Ended { output, text } =
+        let ended =
             run_child("a_wait_for_a_fiber_of_this_worker_without_suspending_aborts_with_a_report");
-        assert!(!output.status.success(), "{text}");
-        let line = format!("{}:{}", file!(), line!() + 5);
-        return assert!(text.contains("`without_suspending`") && text.contains(&line), "{text}");
+        assert_deadlock_reported(&ended, wait_line, "for a spawned job", SUSPENDED_LINE);
+        return assert!(ended.text.contains("`without_suspending`"), "{}", ended.text);
     }
     runtime_with(1).run(|| {
         let job = suspended_job();
         without_suspending(|| job.join().unwrap());
+    });
+}
+
+#[test]
+fn a_wait_for_a_counted_fiber_of_this_worker_without_suspending_aborts_with_a_report() {
+    let wait_line = line!() + 12;
+    if !is_child() {
+        let ended = run_child(
+            "a_wait_for_a_counted_fiber_of_this_worker_without_suspending_aborts_with_a_report",
+        );
+        return assert_deadlock_reported(&ended, wait_line, "for a counter", wait_line - 2);
+    }
+    let (never, counter) = (Counter::new(1), Counter::new(1));
+    runtime_with(1).run(|| {
+        scope(|s| {
+            s.spawn_counted(&counter, || never.wait());
+            yield_now();
+            without_suspending(|| counter.wait());
+        });
     });
 }
 
@@ -390,4 +502,78 @@ fn panicking_destructors_of_captures_results_and_payloads_kill_nobody() {
         assert!(catch_unwind(AssertUnwindSafe(|| drop(first))).is_err());
     });
     assert_eq!(alive.load(Ordering::Relaxed), 0, "each was dropped once");
+}
+
+#[test]
+fn panicking_destructors_beside_another_panic_kill_nobody() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let all = Arc::clone(&alive);
+    among_others(move |runtime| {
+        let bomb = || Bomb::new(&all);
+        runtime.run(|| {
+            // The captures of a `b` that may never start, and the payload of one that does.
+            let capture = bomb();
+            assert_eq!(caught(|| join(|| fail::<()>("a"), move || drop(capture))), "a");
+            let started = Counter::new(1);
+            let b = || -> () {
+                started.done();
+                panic_any(bomb())
+            };
+            let a = || {
+                started.wait();
+                fail::<()>("a")
+            };
+            assert_eq!(caught(|| join(a, b)), "a");
+            // The result of a scope whose child panics, and a child's payload beside the body's.
+            let result = || {
+                scope(|s| {
+                    s.spawn(|| fail::<()>("child"));
+                    bomb()
+                })
+            };
+            assert_eq!(caught(result), "child");
+            let payload = || {
+                scope(|s| {
+                    s.spawn(|| panic_any(bomb()));
+                    fail::<()>("body")
+                })
+            };
+            assert_eq!(caught(payload), "body");
+        });
+        // Results and payloads that a handle leaves behind, when it is dropped after the end.
+        let (result, payload) = (bomb(), bomb());
+        let result = runtime.spawn(move || result);
+        let payload = runtime.spawn(move || -> () { panic_any(payload) });
+        while !(result.is_finished() && payload.is_finished()) {
+            thread::yield_now();
+        }
+        drop((result, payload));
+        assert_eq!(all.load(Ordering::Relaxed), 0);
+    });
+    assert_eq!(alive.load(Ordering::Relaxed), 0, "each was dropped once");
+}
+
+/// A payload whose destructor panics with another one, and so on.
+struct Endless;
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            resume_unwind(Box::new(Endless));
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_makes_payloads_without_end_kills_nobody() {
+    among_others(|runtime| {
+        let job = runtime.spawn(|| -> () { resume_unwind(Box::new(Endless)) });
+        while !job.is_finished() {
+            thread::yield_now();
+        }
+        drop(job);
+        drop(runtime.spawn(|| Endless));
+        let b = || -> () { resume_unwind(Box::new(Endless)) };
+        assert_eq!(caught(|| runtime.run(|| join(|| fail::<()>("a"), b))), "a");
+    });
 }
