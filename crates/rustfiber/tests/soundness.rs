@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::{Cell, OnceCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -94,6 +94,33 @@ fn nothing_that_was_lent_is_used_after_the_scope() {
     });
 }
 
+/// Rule 2: also when the first half of a join panics while the second one uses what was lent.
+#[test]
+fn nothing_that_was_lent_is_used_after_the_join() {
+    for workers in [1, 4] {
+        must_end(move || {
+            runtime_with(workers).run(|| {
+                for round in 1..=500 {
+                    let mut lent = 0;
+                    let started = Counter::new(1);
+                    let first = || {
+                        started.wait(); // so that the second half does run
+                        resume_unwind(Box::new(round))
+                    };
+                    let second = || {
+                        started.done();
+                        (0..3).for_each(|_| yield_now());
+                        lent = round;
+                    };
+                    let joined = || join::<_, _, (), ()>(first, second);
+                    let payload = catch_unwind(AssertUnwindSafe(joined)).unwrap_err();
+                    assert_eq!((*payload.downcast::<i32>().unwrap(), lent), (round, round));
+                }
+            });
+        });
+    }
+}
+
 /// Rule 4: a waker may still be at work when the runtime that it wakes into has ended, and a later
 /// runtime has its worker's place.
 #[test]
@@ -111,6 +138,32 @@ fn a_waker_may_outlive_the_runtime_it_wakes_into() {
             send.send(gate).unwrap();
             drop(runtime); // ends as soon as the job has, whatever the waker is doing
             assert!(job.is_finished());
+        }
+        drop(send);
+        waker.join().unwrap();
+    });
+}
+
+/// Rule 4: the same waker wakes into two runtimes and a thread, each of which ends at once.
+#[test]
+fn one_wake_reaches_runtimes_that_end_meanwhile() {
+    must_end(|| {
+        let (send, gates) = mpsc::channel::<Arc<Counter>>();
+        let waker = thread::spawn(move || gates.iter().for_each(|gate| gate.done()));
+        for round in 0..300 {
+            let gate = Arc::new(Counter::new(1));
+            let wait = || {
+                let gate = Arc::clone(&gate);
+                move || gate.wait()
+            };
+            let (one, two) = (runtime_with(1), runtime_with(1 + round % 3));
+            let jobs: Vec<_> = (0..8).map(|job| [&one, &two][job % 2].spawn(wait())).collect();
+            let plain = thread::spawn(wait());
+            send.send(gate.clone()).unwrap();
+            drop(one); // ends while the waker may have the other's fibers still before it
+            drop(two);
+            assert!(jobs.iter().all(JoinHandle::is_finished));
+            plain.join().unwrap();
         }
         drop(send);
         waker.join().unwrap();
@@ -280,6 +333,39 @@ fn stray_unparks_do_not_end_a_wait() {
     });
 }
 
+/// Rule 10: nor a job's, whether it has suspended or blocks its worker's thread.
+#[test]
+fn stray_unparks_of_a_worker_do_not_end_a_jobs_wait() {
+    for blocks in [false, true] {
+        must_end(move || {
+            let runtime = runtime_with(1);
+            let gate = Arc::new(Counter::new(1));
+            let is_over = Arc::new(AtomicBool::new(false));
+            let (send, worker) = mpsc::channel();
+            let job = {
+                let (gate, is_over) = (Arc::clone(&gate), Arc::clone(&is_over));
+                runtime.spawn(move || {
+                    send.send(thread::current()).unwrap();
+                    if blocks {
+                        without_suspending(|| gate.wait())
+                    } else {
+                        gate.wait()
+                    }
+                    is_over.load(Ordering::Relaxed)
+                })
+            };
+            let worker = worker.recv().unwrap();
+            for _ in 0..1000 {
+                worker.unpark();
+                thread::yield_now();
+            }
+            is_over.store(true, Ordering::Relaxed);
+            gate.done();
+            assert!(job.join().unwrap(), "the wait ended early");
+        });
+    }
+}
+
 /// Rule 11: inside `without_suspending`, nothing unrelated runs on the waiting stack.
 #[test]
 fn without_suspending_runs_only_what_is_waited_for() {
@@ -363,10 +449,79 @@ fn a_scoped_thread_local_across_a_wait_is_seen_by_other_fibers() {
     });
 }
 
+/// Has no size, so that nothing but the order of events can go wrong below.
+struct Local;
+
+static LOCALS_DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        LOCALS_DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    /// Opens when a second fiber has made its own.
+    static MADE: Cell<Option<&'static Counter>> = const { Cell::new(None) };
+    static LAZY: Local = {
+        if let Some(made) = MADE.take() {
+            made.wait();
+        }
+        Local
+    };
+    static ONCE: OnceCell<Local> = const { OnceCell::new() };
+}
+
+/// Rule 12, in `std` itself: the initialiser of a `thread_local!` may not be entered again while it
+/// waits. `std` takes for granted that a thread in it is in no `with` of the same variable, and
+/// drops what was made meanwhile, though others borrow it.
+#[test]
+fn a_thread_locals_initialiser_that_waits_drops_what_another_fiber_borrows() {
+    must_end(|| {
+        let made: &'static Counter = Box::leak(Box::new(Counter::new(1)));
+        runtime_with(1).run(|| {
+            let (begun, end) = (Counter::new(1), Counter::new(1));
+            let first = || {
+                MADE.set(Some(made));
+                begun.done();
+                LAZY.with(|_| end.done());
+            };
+            let second = || {
+                begun.wait();
+                LAZY.with(|_borrowed| {
+                    made.done(); // the first one's initialiser goes on
+                    end.wait();
+                    LOCALS_DROPPED.load(Ordering::Relaxed)
+                })
+            };
+            let ((), dropped) = join(first, second);
+            assert_eq!(dropped, 1, "the value was dropped while it was borrowed");
+
+            // Waiting first, and setting a cell that takes one value only, drops nobody's.
+            let (gate, end) = (Counter::new(1), Counter::new(1));
+            let first = || {
+                gate.wait();
+                let refused = ONCE.with(|once| once.set(Local)).is_err();
+                end.done();
+                refused
+            };
+            let second = || {
+                ONCE.with(|once| {
+                    let _borrowed = once.get_or_init(|| Local);
+                    gate.done();
+                    end.wait();
+                    LOCALS_DROPPED.load(Ordering::Relaxed)
+                })
+            };
+            assert_eq!(join(first, second), (true, 2), "the refused one was dropped, no other");
+        });
+    });
+}
+
 /// No frame dies while a token to it exists: joins of many fibers of one worker end in any order.
 #[test]
 fn interleaved_joins_take_back_their_own_jobs_only() {
-    const FIBERS: usize = 500;
+    const FIBERS: usize = 1000;
     let mut random = Random::seeded();
     must_end(move || {
         for workers in [1, 2, 4] {
