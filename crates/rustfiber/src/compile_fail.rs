@@ -22,6 +22,9 @@
 //!
 //! Nor from the half that runs here, since the whole call may move to a worker:
 //!
+//! ```
+//! rustfiber::join(|| std::sync::Arc::new(1), || ());
+//! ```
 //! ```compile_fail,E0277
 //! rustfiber::join(|| std::rc::Rc::new(1), || ());
 //! ```
@@ -41,8 +44,27 @@
 //! });
 //! ```
 //!
+//! Nor wait with a counter that does:
+//!
+//! ```
+//! let counter = rustfiber::Counter::new(1);
+//! rustfiber::scope(|s| {
+//!     s.spawn_counted(&counter, || ());
+//! });
+//! ```
+//! ```compile_fail,E0597
+//! rustfiber::scope(|s| {
+//!     let counter = rustfiber::Counter::new(1);
+//!     s.spawn_counted(&counter, || ());
+//! });
+//! ```
+//!
 //! A scope's reference does not leave the scope:
 //!
+//! ```
+//! let mut outside: Option<String> = None;
+//! rustfiber::scope(|s| outside = Some(format!("{s:?}")));
+//! ```
 //! ```compile_fail,E0521
 //! let mut outside: Option<&rustfiber::Scope<'_, '_>> = None;
 //! rustfiber::scope(|s| outside = Some(s));
@@ -73,14 +95,20 @@
 //! And returns only what may change its thread:
 //!
 //! ```
-//! let job = rustfiber::spawn(|| std::sync::Arc::new(1));
+//! let job: rustfiber::JoinHandle<std::sync::Arc<i32>> =
+//!     rustfiber::spawn(|| std::sync::Arc::new(1));
 //! ```
 //! ```compile_fail,E0277
-//! let job = rustfiber::spawn(|| std::rc::Rc::new(1));
+//! let job: rustfiber::JoinHandle<std::rc::Rc<i32>> =
+//!     rustfiber::spawn(|| std::rc::Rc::new(1));
 //! ```
 //!
 //! The same of a runtime's `run`:
 //!
+//! ```
+//! let runtime = rustfiber::Runtime::new().unwrap();
+//! runtime.run(|| std::sync::Arc::new(1));
+//! ```
 //! ```compile_fail,E0277
 //! let runtime = rustfiber::Runtime::new().unwrap();
 //! runtime.run(|| std::rc::Rc::new(1));
@@ -98,4 +126,19 @@
 //! let ticket = counter.ticket();
 //! drop(counter);
 //! drop(ticket);
+//! ```
+//!
+//! Nor does it go to a job that borrows nothing:
+//!
+//! ```
+//! let counter = std::sync::Arc::new(rustfiber::Counter::new(1));
+//! let ticket = std::sync::Arc::clone(&counter).ticket_owned();
+//! rustfiber::spawn(move || drop(ticket));
+//! counter.wait();
+//! ```
+//! ```compile_fail,E0597
+//! let counter = std::sync::Arc::new(rustfiber::Counter::new(1));
+//! let ticket = counter.ticket();
+//! rustfiber::spawn(move || drop(ticket));
+//! counter.wait();
 //! ```
