@@ -324,12 +324,19 @@ impl<Input, Yield> Suspender<Input, Yield> {
         if thread::panicking() {
             abort_suspend_while_panicking();
         }
-        if RUNNING.get() != self.identity() {
+        if !self.is_running() {
             panic_suspend_from_outside();
         }
         let input = self.yielder.suspend(value);
         RUNNING.set(self.identity());
         input
+    }
+
+    /// Tells whether this suspender's fiber is the one that runs, so that it may suspend.
+    #[inline]
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        RUNNING.get() == self.identity()
     }
 
     fn of(yielder: &Yielder<Input, Yield>) -> &Suspender<Input, Yield> {

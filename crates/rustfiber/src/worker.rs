@@ -272,10 +272,14 @@ impl Worker {
         }
     }
 
-    /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), and not inside
-    /// `without_suspending` (rule 11).
+    /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), not inside
+    /// `without_suspending` (rule 11), and not inside a fiber that the job itself has made: only
+    /// that one's maker can suspend it.
     pub(crate) fn can_suspend(&self) -> bool {
-        self.current.get().is_some() && self.no_suspend_depth.get() == 0 && !thread::panicking()
+        let Some(record) = self.current.get() else { return false };
+        self.no_suspend_depth.get() == 0
+            && !thread::panicking()
+            && suspender_of(record).is_running()
     }
 
     /// Tells whether the running job has no fiber, because no stack was to be had.
@@ -318,14 +322,20 @@ impl Worker {
 
     /// Runs `f` with suspension forbidden.
     pub(crate) fn without_suspending<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Depth<'a>(&'a Cell<u32>);
-        impl Drop for Depth<'_> {
+        /// Does nothing if the worker has gone: a fiber that the job made, and left suspended
+        /// inside `f`, may be resumed by a thread-local's destructor.
+        struct Depth(*const Worker);
+        impl Drop for Depth {
             fn drop(&mut self) {
-                self.0.set(self.0.get() - 1);
+                if let Some(worker) = Worker::current()
+                    && ptr::eq(worker, self.0)
+                {
+                    worker.no_suspend_depth.set(worker.no_suspend_depth.get() - 1);
+                }
             }
         }
         self.no_suspend_depth.set(self.no_suspend_depth.get() + 1);
-        let _depth = Depth(&self.no_suspend_depth);
+        let _depth = Depth(self);
         f()
     }
 
@@ -357,8 +367,10 @@ impl Worker {
     fn abort_deadlocked(&self, wait: &Wait) -> ! {
         let why = if thread::panicking() {
             "a thread that panics must not suspend"
-        } else {
+        } else if self.no_suspend_depth.get() != 0 {
             "inside `without_suspending`"
+        } else {
+            "inside a fiber that the job has made"
         };
         crate::panic::abort(&format!(
             "the wait at {} for {} would never end: the job it waits for has started on this very \
@@ -378,9 +390,13 @@ enum Pick {
 
 /// Suspends the running fiber to its switchboard.
 fn suspend(record: &FiberRecord, why: Why) -> Order {
-    // SAFETY: set by this fiber's own loop, which is below us on this very stack.
-    let suspender = unsafe { &*record.suspender.get() };
-    suspender.suspend(why)
+    suspender_of(record).suspend(why)
+}
+
+/// Returns the suspender of the fiber whose job is running.
+fn suspender_of(record: &FiberRecord) -> &Suspender<Order, Why> {
+    // SAFETY: set by the fiber's own loop, which is below the running job.
+    unsafe { &*record.suspender.get() }
 }
 
 /// The scheduling loop, as it runs on a fiber: jobs are called inline.

@@ -1,0 +1,82 @@
+//! A job may make fibers of its own; a wait inside one blocks the worker instead of suspending the
+//! job's fiber, which is not the one that runs.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fiber_stack::{Fiber, Resumed, Stack, StackSize, Suspender};
+use rustfiber::{Counter, join, scope, spawn, without_suspending, yield_now};
+
+use support::{must_end, runtime_with};
+
+fn finishes<R>(resumed: Resumed<(), R>) -> R {
+    match resumed {
+        Resumed::Finished(Ok(value)) => value,
+        other => panic!("the fiber did not finish: {:?}", matches!(other, Resumed::Suspended(()))),
+    }
+}
+
+fn inner<R: 'static>(f: impl FnOnce(&Suspender<(), ()>) -> R + 'static) -> Fiber<(), (), R> {
+    let stack = Stack::new(StackSize::default()).unwrap();
+    Fiber::new(stack, move |suspender: &Suspender<(), ()>, ()| f(suspender))
+}
+
+#[test]
+fn a_wait_inside_an_inner_fiber_leaves_no_waiter_behind() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let counter = Arc::new(Counter::new(1));
+        let waits = Arc::clone(&counter);
+        let job = runtime.spawn(move || {
+            let mut fiber = inner(move |_| waits.wait());
+            finishes(fiber.resume(()));
+            drop(fiber); // unmaps the stack on which the waiter lay
+        });
+        while runtime.stats().total().jobs == 0 {
+            std::thread::yield_now();
+        }
+        counter.done();
+        job.join().unwrap();
+        assert_eq!(runtime.stats().total().suspensions, 0, "the thread blocked");
+    });
+}
+
+#[test]
+fn an_inner_fiber_may_fork_and_wait_for_jobs_that_have_not_started() {
+    must_end(|| {
+        let sum = runtime_with(1).run(|| {
+            let mut fiber = inner(|_| {
+                let ran = AtomicUsize::new(0);
+                scope(|s| (0..3).for_each(|_| s.spawn(|| _ = ran.fetch_add(1, Ordering::Relaxed))));
+                yield_now();
+                let (a, b) = join(|| 10, || 20);
+                ran.into_inner() + a + b + spawn(|| 100).join().unwrap()
+            });
+            finishes(fiber.resume(()))
+        });
+        assert_eq!(sum, 133);
+    });
+}
+
+#[test]
+fn an_inner_fiber_left_inside_without_suspending_may_outlive_its_worker() {
+    thread_local! {
+        static LEFT: std::cell::RefCell<Option<Resume>> = const { std::cell::RefCell::new(None) };
+    }
+    /// Resumes the fiber when the thread ends.
+    struct Resume(Fiber<(), (), ()>);
+    impl Drop for Resume {
+        fn drop(&mut self) {
+            finishes(self.0.resume(()));
+        }
+    }
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let mut fiber = inner(|suspender| without_suspending(|| suspender.suspend(())));
+            assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
+            LEFT.with(|left| left.replace(Some(Resume(fiber))));
+        });
+    });
+}
