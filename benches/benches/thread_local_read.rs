@@ -20,8 +20,8 @@ thread_local! {
     static CURRENT: Cell<Option<&'static Worker>> = const { Cell::new(None) };
 }
 
-// The compiler must neither lift the look-up out of the loop nor see that all calls return the same:
-// hence a call, with a `black_box` in it. Both only read, so that no call waits for the one before.
+// The compiler must neither lift the look-up out of the loop nor see that all calls return the
+// same: hence calls, with a `black_box` in each. They only read, so none waits for the one before.
 
 #[inline(never)]
 fn read_by_thread_local() -> u64 {
