@@ -82,6 +82,9 @@ fn ten_thousand_nested_counters_each_have_a_stack_of_their_own() {
     assert_ten_thousand_nested_waits_share_no_stack(By::Counter);
 }
 
+/// Room for many jobs that would pile up, so that they are counted and do not overflow.
+const ROOMY_BYTES: usize = 2 * 1024 * 1024;
+
 /// Frames of jobs that have started and not ended.
 #[derive(Default)]
 struct Alive {
@@ -97,7 +100,7 @@ impl Alive {
         let here = mark.as_ptr().addr();
         let mut frames = self.frames.lock().unwrap();
         // Two stacks are a stack apart, give or take how deep their jobs begin.
-        let reach = here - STACK_BYTES / 2..here + STACK_BYTES / 2;
+        let reach = here - ROOMY_BYTES / 2..here + ROOMY_BYTES / 2;
         let nearby = frames.range(reach).count();
         self.piled.fetch_add(nearby, Ordering::Relaxed);
         frames.insert(here);
@@ -112,7 +115,7 @@ fn no_unrelated_job_starts_on_the_stack_of_one_that_waits() {
     const JOBS: usize = 400;
     for workers in [1, 2, 4] {
         must_end(move || {
-            let builder = Runtime::builder().workers(workers).stack_size(STACK_BYTES);
+            let builder = Runtime::builder().workers(workers).stack_size(ROOMY_BYTES);
             let runtime = builder.build().unwrap();
             let alive = Alive::default();
             let gates: Arc<Vec<Counter>> = Arc::new((0..JOBS).map(|_| Counter::new(1)).collect());

@@ -5,7 +5,8 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use rustfiber::{Counter, Runtime, join, scope, spawn, without_suspending, yield_now};
 
@@ -92,6 +93,17 @@ fn a_panic_in_either_half_of_a_join_comes_out_of_it() {
                 fail::<()>("early")
             };
             assert_eq!(caught(|| join(late, early)), "early");
+            // Of two that have both panicked, the first one's comes out.
+            let started = Counter::new(1);
+            let a = || {
+                started.wait();
+                fail::<()>("a")
+            };
+            let b = || {
+                started.done();
+                fail::<()>("b")
+            };
+            assert_eq!(caught(|| join(a, b)), "a");
         });
         assert!((2..=3).contains(&ran.into_inner()), "a `b` that nobody started may be dropped");
     });
@@ -364,6 +376,42 @@ fn a_wait_while_unwinding_runs_the_unstarted_jobs_that_it_is_for() {
     }
 }
 
+#[test]
+fn while_unwinding_joins_and_scopes_hand_nothing_out() {
+    /// Gives idle workers time to take something, and returns what `taken` then holds.
+    fn watch(taken: &Mutex<Option<ThreadId>>) -> Option<ThreadId> {
+        let start = Instant::now();
+        while taken.lock().unwrap().is_none() && start.elapsed() < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        *taken.lock().unwrap()
+    }
+    for workers in [2, 4] {
+        must_end(move || {
+            let runtime = runtime_with(workers);
+            let own = Mutex::new(None);
+            let (half, job) = (Mutex::new(None), Mutex::new(None));
+            let note = |place: &Mutex<Option<ThreadId>>| {
+                *place.lock().unwrap() = Some(thread::current().id());
+            };
+            let unwinds = || {
+                note(&own);
+                let _guard = WhilePanicking(|| {
+                    join(|| watch(&half), || note(&half));
+                    scope(|s| {
+                        s.spawn(|| note(&job));
+                        watch(&job);
+                    });
+                });
+                fail::<()>("unwinding")
+            };
+            assert_eq!(caught(|| runtime.run(unwinds)), "unwinding");
+            let [own, half, job] = [own, half, job].map(|place| place.into_inner().unwrap());
+            assert!(own == half && own == job, "{own:?} called {half:?} and {job:?}");
+        });
+    }
+}
+
 /// The line in which the job below waits.
 const SUSPENDED_LINE: u32 = line!() + 4;
 
@@ -387,50 +435,56 @@ fn assert_deadlock_reported(ended: &Ended, line: u32, kind: &str, suspended_line
 
 #[test]
 fn a_wait_while_panicking_for_a_fiber_of_this_worker_aborts_with_a_report() {
-    let wait_line = line!() + 9;
+    let wait_line = line!() + 10;
     if !is_child() {
         let ended =
             run_child("a_wait_while_panicking_for_a_fiber_of_this_worker_aborts_with_a_report");
         assert_deadlock_reported(&ended, wait_line, "for a spawned job", SUSPENDED_LINE);
         return assert!(ended.text.contains("must not suspend"), "{}", ended.text);
     }
-    runtime_with(1).run(|| {
-        let mut job = Some(suspended_job());
-        let _guard = WhilePanicking(|| job.take().unwrap().join().unwrap());
-        fail::<()>("unwinding")
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let mut job = Some(suspended_job());
+            let _guard = WhilePanicking(|| job.take().unwrap().join().unwrap());
+            fail::<()>("unwinding")
+        });
     });
 }
 
 #[test]
 fn a_wait_for_a_fiber_of_this_worker_without_suspending_aborts_with_a_report() {
-    let wait_line = line!() + 9;
+    let wait_line = line!() + 10;
     if !is_child() {
         let ended =
             run_child("a_wait_for_a_fiber_of_this_worker_without_suspending_aborts_with_a_report");
         assert_deadlock_reported(&ended, wait_line, "for a spawned job", SUSPENDED_LINE);
         return assert!(ended.text.contains("`without_suspending`"), "{}", ended.text);
     }
-    runtime_with(1).run(|| {
-        let job = suspended_job();
-        without_suspending(|| job.join().unwrap());
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let job = suspended_job();
+            without_suspending(|| job.join().unwrap());
+        });
     });
 }
 
 #[test]
 fn a_wait_for_a_counted_fiber_of_this_worker_without_suspending_aborts_with_a_report() {
-    let wait_line = line!() + 12;
+    let wait_line = line!() + 13;
     if !is_child() {
         let ended = run_child(
             "a_wait_for_a_counted_fiber_of_this_worker_without_suspending_aborts_with_a_report",
         );
         return assert_deadlock_reported(&ended, wait_line, "for a counter", wait_line - 2);
     }
-    let (never, counter) = (Counter::new(1), Counter::new(1));
-    runtime_with(1).run(|| {
-        scope(|s| {
-            s.spawn_counted(&counter, || never.wait());
-            yield_now();
-            without_suspending(|| counter.wait());
+    must_end(|| {
+        let (never, counter) = (Counter::new(1), Counter::new(1));
+        runtime_with(1).run(|| {
+            scope(|s| {
+                s.spawn_counted(&counter, || never.wait());
+                yield_now();
+                without_suspending(|| counter.wait());
+            });
         });
     });
 }

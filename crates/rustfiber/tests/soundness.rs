@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustfiber::{Counter, JoinHandle, Runtime, join, scope, spawn, without_suspending, yield_now};
+use rustfiber::{
+    Counter, FiberState, JoinHandle, Runtime, WaitKind, join, scope, spawn, without_suspending,
+    yield_now,
+};
 
 use support::{must_end, runtime_with};
 
@@ -167,6 +170,49 @@ fn one_wake_reaches_runtimes_that_end_meanwhile() {
         }
         drop(send);
         waker.join().unwrap();
+    });
+}
+
+/// Rule 5: a wake passes on the fibers of many workers, more than it keeps apart at once.
+#[test]
+fn one_wake_reaches_the_fibers_of_many_workers() {
+    const WORKERS: usize = 12;
+    must_end(|| {
+        let runtime = runtime_with(WORKERS);
+        for _ in 0..5 {
+            let (everybody, gate) = (Counter::new(WORKERS), Counter::new(1));
+            let waiting = |dump: &rustfiber::Dump| {
+                let mut homes: Vec<usize> = dump
+                    .fibers
+                    .iter()
+                    .filter(|fiber| fiber.state == FiberState::Waiting(WaitKind::Counter))
+                    .map(|fiber| fiber.worker)
+                    .collect();
+                homes.sort_unstable();
+                homes.dedup();
+                homes.len()
+            };
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    while waiting(&runtime.dump()) < WORKERS {
+                        thread::yield_now();
+                    }
+                    gate.done();
+                });
+                runtime.run(|| {
+                    scope(|s| {
+                        for _ in 0..WORKERS {
+                            s.spawn(|| {
+                                everybody.done();
+                                // Blocks, so that each worker has to take one of these.
+                                without_suspending(|| everybody.wait());
+                                gate.wait();
+                            });
+                        }
+                    });
+                });
+            });
+        }
     });
 }
 
