@@ -294,10 +294,11 @@ fn inbox_passes_nodes_in_order() {
     });
 }
 
-/// A job's closure and result, and what became of them.
+/// A job's result and what its handle uses of it, and what became of them.
 struct Life {
     lifecycle: Lifecycle,
     result: UnsafeCell<usize>,
+    used_by_handle: UnsafeCell<usize>,
     disposed: AtomicUsize,
 }
 
@@ -317,12 +318,23 @@ impl Life {
         }
     }
 
+    fn detach(&self) {
+        self.used_by_handle.with_mut(|used| {
+            // SAFETY: loom reports a race.
+            unsafe { *used += 1 }
+        });
+        self.dispose(self.lifecycle.detach());
+    }
+
+    /// Uses everything, as freeing it would.
     fn dispose(&self, disposal: Disposal) {
         if disposal == Disposal::MyDuty {
-            self.result.with_mut(|result| {
-                // SAFETY: loom reports a race.
-                assert_eq!(unsafe { *result }, 1);
-            });
+            for part in [&self.result, &self.used_by_handle] {
+                part.with_mut(|part| {
+                    // SAFETY: loom reports a race.
+                    assert_eq!(unsafe { *part }, 1);
+                });
+            }
             self.disposed.fetch_add(1, Relaxed);
         }
     }
@@ -334,6 +346,7 @@ fn one_claimant_runs_and_one_side_disposes() {
         let life = Arc::new(Life {
             lifecycle: Lifecycle::new(),
             result: UnsafeCell::new(0),
+            used_by_handle: UnsafeCell::new(0),
             disposed: AtomicUsize::new(0),
         });
         let runners: Vec<_> = (0..2)
@@ -342,7 +355,7 @@ fn one_claimant_runs_and_one_side_disposes() {
                 thread::spawn(move || life.run())
             })
             .collect();
-        life.dispose(life.lifecycle.detach());
+        life.detach();
         runners.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(life.disposed.load(Relaxed), 1);
     });

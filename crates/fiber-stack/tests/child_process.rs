@@ -169,6 +169,28 @@ fn stack_overflow_dies_at_the_guard_page() {
     }
 }
 
+/// An overflow alone does not show this: what lies below a guard page is often unmapped as well.
+#[test]
+fn byte_below_a_stack_cannot_be_written() {
+    if is_child() {
+        let stack = Stack::new(minimum_size()).unwrap();
+        let below = std::ptr::with_exposed_provenance_mut::<u8>(stack.range().lowest() - 1);
+        // SAFETY: not sound if there is no guard page: the fault is the purpose.
+        unsafe { below.write_volatile(1) };
+        println!("{REACHED_THE_END}");
+        return;
+    }
+    let output = run_child("byte_below_a_stack_cannot_be_written");
+    let description = describe(&output);
+    assert!(!description.contains(REACHED_THE_END), "{description}");
+    if cfg!(feature = "sanitizer") {
+        assert!(description.contains("AddressSanitizer: SEGV"), "{description}");
+    } else {
+        let signal = output.status.signal();
+        assert!(matches!(signal, Some(libc::SIGSEGV | libc::SIGBUS)), "{description}");
+    }
+}
+
 #[test]
 fn suspending_during_a_panic_aborts_with_a_message() {
     struct SuspendOnDrop<'a>(&'a Suspender<(), ()>);
