@@ -17,7 +17,7 @@ use intrusive_waitlist::{Registration, Waiter};
 use crate::error::FiberLimit;
 use crate::home::{FiberRecord, Home, now_ns};
 use crate::job::JobHeader;
-use crate::latch::{Completion, Wait};
+use crate::latch::{Awaited, Completion, Wait};
 use crate::runtime::Shared;
 use crate::stats::{Counts, add_one, raise};
 
@@ -354,7 +354,9 @@ impl Worker {
             self.run_job(job);
         }
         if !completion.is_done() && self.home.has_started(wait) {
-            if let Some(limit) = self.fiber_limit() {
+            // Only a wait that owns nothing of its jobs may unwind: a scope, or a join, would take
+            // from jobs that still run what they borrow.
+            if let (Awaited::JoinHandle(_), Some(limit)) = (&wait.what, self.fiber_limit()) {
                 panic!("FiberLimit: {limit}");
             }
             self.abort_deadlocked(wait);
@@ -369,6 +371,8 @@ impl Worker {
             "a thread that panics must not suspend"
         } else if self.no_suspend_depth.get() != 0 {
             "inside `without_suspending`"
+        } else if self.current.get().is_none() {
+            "there was no stack for a fiber"
         } else {
             "inside a fiber that the job has made"
         };

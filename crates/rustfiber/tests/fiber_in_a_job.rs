@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fiber_stack::{Fiber, Resumed, Stack, StackSize, Suspender};
-use rustfiber::{Counter, join, scope, spawn, without_suspending, yield_now};
+use rustfiber::{Counter, Runtime, join, scope, spawn, without_suspending, yield_now};
 
-use support::{must_end, runtime_with};
+use support::{Ended, is_child, must_end, run_child, runtime_with};
 
 fn finishes<R>(resumed: Resumed<(), R>) -> R {
     match resumed {
@@ -79,4 +79,51 @@ fn an_inner_fiber_left_inside_without_suspending_may_outlive_its_worker() {
             LEFT.with(|left| left.replace(Some(Resume(fiber))));
         });
     });
+}
+
+/// The scope was opened on a fiber of the worker's, and is waited for on its native stack, where a
+/// wait may be refused. A refusal that unwinds would leave the scope while its job still borrows.
+#[test]
+fn a_scope_that_moved_to_a_job_without_a_fiber_does_not_unwind() {
+    thread_local! {
+        static MOVED: std::cell::RefCell<Option<Fiber<(), (), ()>>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    if is_child() {
+        let runtime = Runtime::builder().workers(1).max_fibers(2).build().unwrap();
+        let [never, first, second] = [(); 3].map(|()| Arc::new(Counter::new(1)));
+        let (open, ready) = (Arc::clone(&never), Arc::clone(&first));
+        runtime.spawn(move || {
+            let mut fiber = inner(move |suspender| {
+                scope(|s| {
+                    s.spawn(|| {
+                        ready.done();
+                        open.wait();
+                    });
+                    suspender.suspend(());
+                });
+            });
+            assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
+            MOVED.with(|moved| moved.replace(Some(fiber)));
+        });
+        first.wait();
+        // The scope's job waits on one fiber, this one on the other.
+        let (open, ready) = (Arc::clone(&never), Arc::clone(&second));
+        runtime.spawn(move || {
+            ready.done();
+            open.wait();
+        });
+        second.wait();
+        let last = runtime.spawn(|| {
+            let mut fiber = MOVED.with(|moved| moved.take()).unwrap();
+            finishes(fiber.resume(()));
+        });
+        let _ = last.join();
+        println!("the scope ended before its job");
+        std::process::exit(0); // the jobs that wait would never end
+    }
+    let Ended { text, output } =
+        run_child("a_scope_that_moved_to_a_job_without_a_fiber_does_not_unwind");
+    assert!(!output.status.success() && !text.contains("the scope ended"), "{text}");
+    assert!(text.contains("there was no stack for a fiber"), "{text}");
 }
