@@ -3,8 +3,10 @@
 mod completion_list;
 mod counter_list;
 mod primitive;
+mod signal_list;
 mod waiter;
 
 pub use completion_list::{CompletionList, Registration, Woken};
 pub use counter_list::CounterList;
+pub use signal_list::SignalList;
 pub use waiter::{FiberHandle, ThreadHandle, Waiter, WakeHandle};

@@ -2,12 +2,18 @@
 
 #[cfg(loom)]
 pub(crate) use loom::{
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicU32, AtomicUsize},
+    },
     thread::{self, Thread},
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicU32, AtomicUsize},
+    },
     thread::{self, Thread},
 };
 

@@ -3,7 +3,9 @@
 
 use std::ptr::NonNull;
 
-use intrusive_waitlist::{CompletionList, CounterList, FiberHandle, Registration, Waiter};
+use intrusive_waitlist::{
+    CompletionList, CounterList, FiberHandle, Registration, SignalList, Waiter,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -265,6 +267,42 @@ fn fiber_handle_is_woken_once() {
         completer.join().unwrap();
         assert_eq!(waiter.is_notified(), registered);
         assert_eq!(woken.get().read(), usize::from(registered));
+        waiter.retire();
+    });
+}
+
+#[test]
+fn a_signal_is_taken_once() {
+    model(3, || {
+        let signal = Arc::new(SignalList::new());
+        let setter = {
+            let signal = Arc::clone(&signal);
+            thread::spawn(move || signal.set().into_iter().for_each(|handle| handle.wake()))
+        };
+        signal.wait_thread();
+        assert!(!signal.try_take(), "the waiter took it");
+        setter.join().unwrap();
+        assert!(!signal.try_take(), "the waiter took it");
+    });
+}
+
+#[test]
+fn two_signals_wake_two_waiters() {
+    model(3, || {
+        let signal = Arc::new(SignalList::new());
+        let set = |signal: Arc<SignalList>| {
+            thread::spawn(move || signal.set().into_iter().for_each(|handle| handle.wake()))
+        };
+        let waiter = Waiter::current_thread();
+        // SAFETY: the waiter stays in this frame until it is notified, below.
+        let registration = unsafe { signal.register(&waiter) };
+        assert_eq!(registration, Registration::Registered);
+        let setters = [set(Arc::clone(&signal)), set(Arc::clone(&signal))];
+        // Finds the flag of the second setter, or is woken by it.
+        signal.wait_thread();
+        waiter.park_until_notified();
+        setters.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(!signal.try_take(), "each signal went to a waiter");
         waiter.retire();
     });
 }

@@ -66,6 +66,8 @@ pub enum WaitKind {
     Run,
     /// The end of another runtime.
     RuntimeEnd,
+    /// An [`Event`](crate::Event) that is not set.
+    Event,
 }
 
 impl fmt::Display for Dump {
@@ -117,6 +119,7 @@ impl fmt::Display for WaitKind {
             WaitKind::JoinHandle => "a spawned job",
             WaitKind::Run => "a job on another runtime",
             WaitKind::RuntimeEnd => "the end of another runtime",
+            WaitKind::Event => "an event",
         })
     }
 }
@@ -127,13 +130,14 @@ const RUNNING: u8 = 2;
 const READY: u8 = 3;
 const WAITING: u8 = 4; // plus a `WaitKind`
 
-const WAIT_KINDS: [WaitKind; 6] = [
+const WAIT_KINDS: [WaitKind; 7] = [
     WaitKind::Join,
     WaitKind::Scope,
     WaitKind::Counter,
     WaitKind::JoinHandle,
     WaitKind::Run,
     WaitKind::RuntimeEnd,
+    WaitKind::Event,
 ];
 
 /// What a dump reads of one fiber. Written by its home worker, except that a waker sets it ready.

@@ -6,8 +6,9 @@ use crate::dump::{Site, WaitKind};
 use crate::job::JobId;
 use crate::worker::Worker;
 
-/// A thing that completes once.
+/// A thing that completes once, or one wait's turn at a thing that is taken.
 pub(crate) trait Completion {
+    /// True from the first time on that it is.
     fn is_done(&self) -> bool;
 
     /// # Safety
@@ -60,13 +61,15 @@ pub(crate) enum Awaited {
     /// The job at this address, on another runtime.
     Run(usize),
     RuntimeEnd,
+    /// An event, whoever sets it.
+    Event,
 }
 
 impl Wait {
     /// Tells whether the wait is for this job, among others.
     pub(crate) fn is_for(&self, job: &JobId) -> bool {
         match self.what {
-            Awaited::Join | Awaited::RuntimeEnd => false,
+            Awaited::Join | Awaited::RuntimeEnd | Awaited::Event => false,
             Awaited::Scope(scope) => job.owners[0] == scope,
             Awaited::Counter(counter) => job.owners[1] == counter,
             Awaited::JoinHandle(address) | Awaited::Run(address) => job.address == address,
@@ -81,6 +84,7 @@ impl Wait {
             Awaited::JoinHandle(_) => WaitKind::JoinHandle,
             Awaited::Run(_) => WaitKind::Run,
             Awaited::RuntimeEnd => WaitKind::RuntimeEnd,
+            Awaited::Event => WaitKind::Event,
         }
     }
 }
