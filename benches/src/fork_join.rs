@@ -232,7 +232,7 @@ pub fn plain_for(items: std::ops::Range<u64>, work: u32) -> u64 {
     items.map(|item| mix(item, work)).fold(0, u64::wrapping_add)
 }
 
-fn mix(item: u64, work: u32) -> u64 {
+pub(crate) fn mix(item: u64, work: u32) -> u64 {
     let step = |z: u64, _| {
         let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
         (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9)

@@ -1,33 +1,48 @@
-//! The report as one HTML page with a plot for each workload; it needs no other file.
+//! The report as one HTML page with plots; it needs no other file.
+
+mod bars;
+mod latencies;
+mod speed_up;
 
 use std::error::Error;
 use std::fmt::Write;
 
-use plotters::prelude::*;
+use plotters::style::RGBColor;
 
-use crate::paired::Measured;
-use crate::report::{Entry, Machine, Report, duration};
+use crate::compare::{Change, markdown};
+use crate::idle::IdleCost;
+use crate::report::{Entry, Machine, Report};
 
-/// A plot's size in pixels: so wide, so high for each system, and so high beside.
+/// A plot's width in pixels.
 const WIDTH: u32 = 760;
-const ROW: u32 = 34;
-const FRAME: u32 = 60;
 
 const OURS: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const THEIRS: RGBColor = RGBColor(0xb8, 0xc4, 0xce);
 
+/// Colours of lines: ours, and what stays apart from it and from each other.
+const LINES: [RGBColor; 5] = [
+    OURS,
+    RGBColor(0xd6, 0x5f, 0x0e),
+    RGBColor(0x2c, 0x8c, 0x4a),
+    RGBColor(0x8a, 0x5a, 0xb8),
+    RGBColor(0x77, 0x77, 0x77),
+];
+
 const STYLE: &str = "\
 body { font: 16px sans-serif; max-width: 800px; margin: 2em auto; color: #222 }
-h2 { margin: 2em 0 0 }
+h2 { margin: 2.5em 0 0; border-bottom: 1px solid #ccc }
+h3 { margin: 2em 0 0 }
 p { margin: 0.3em 0 }
+td, th { padding: 0.1em 1em 0.1em 0; text-align: left }
+pre { white-space: pre-wrap }
 ";
 
-/// Returns the page.
+/// Returns the page; `changes` are those against the report of the name, if there is one.
 ///
 /// # Errors
 ///
 /// When a plot cannot be drawn.
-pub fn html(report: &Report) -> Result<String, Box<dyn Error>> {
+pub fn html(report: &Report, changes: Option<(&str, &[Change])>) -> Result<String, Box<dyn Error>> {
     let Machine { cpus, processor, target } = &report.machine;
     let (workers, rounds) = (report.workers, report.rounds);
     let processor = escape(processor);
@@ -39,102 +54,81 @@ pub fn html(report: &Report) -> Result<String, Box<dyn Error>> {
          turn. Bars are median times, shorter is better; the line at a bar's end is the 95 % \
          interval of the median; in brackets, the ratio to rustfiber.</p>\n"
     );
+    let mut group = "";
     for entry in &report.entries {
-        let (name, about) = (escape(entry.workload), escape(entry.about));
-        write!(page, "<h2>{name}</h2>\n<p>{about}</p>\n{}\n", plot(entry)?)?;
+        let (of, _) = entry.workload.split_once('/').unwrap_or((&entry.workload, ""));
+        if of != group {
+            group = of;
+            writeln!(page, "<h2>{}</h2>", escape(group))?;
+        }
+        section(&mut page, entry)?;
+    }
+    if !report.idle.is_empty() {
+        idle(&mut page, &report.idle)?;
+    }
+    if let Some((name, changes)) = changes {
+        writeln!(page, "<h2>changes</h2><pre>{}</pre>", escape(&markdown(changes, name)))?;
     }
     page.push_str("</body></html>\n");
     Ok(page)
+}
+
+fn section(page: &mut String, entry: &Entry) -> Result<(), Box<dyn Error>> {
+    let (name, about) = (escape(&entry.workload), escape(&entry.about));
+    let bound = escape(&entry.bound);
+    writeln!(page, "<h3>{name}</h3>\n<p>{about}. Bound: {bound}.</p>")?;
+    for (system, crash) in &entry.crashes {
+        writeln!(page, "<p>{} did not run to the end: {}.</p>", escape(system), escape(crash))?;
+    }
+    if entry.systems.iter().any(|one| one.workers.is_some()) {
+        writeln!(page, "{}", speed_up::plot(entry)?)?;
+    } else {
+        writeln!(page, "{}", bars::plot(entry)?)?;
+    }
+    if entry.systems.iter().any(|one| !one.latencies.is_empty()) {
+        writeln!(page, "{}", latencies::plot(entry)?)?;
+    }
+    Ok(())
+}
+
+fn idle(page: &mut String, costs: &[IdleCost]) -> Result<(), Box<dyn Error>> {
+    page.push_str(
+        "<h2>idle</h2>\n<p>A second without work, all threads of the pool together.</p>\n\
+         <table><tr><th>system<th>CPU time<th>times a thread got a CPU\n",
+    );
+    for IdleCost { system, cpu_us, switches } in costs {
+        writeln!(page, "<tr><td>{}<td>{cpu_us:.0} µs<td>{switches}", escape(system))?;
+    }
+    page.push_str("</table>\n");
+    Ok(())
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Draws a bar for each system, ours on top.
-fn plot(entry: &Entry) -> Result<String, Box<dyn Error>> {
-    let systems = &entry.systems;
-    let longest = systems.iter().map(|one| one.seconds.high).fold(0.0, f64::max);
-    let mut svg = String::new();
-    let height = FRAME + ROW * u32::try_from(systems.len())?;
-    {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        let rows = systems.len() as f64;
-        let mut chart = ChartBuilder::on(&area)
-            .margin(10)
-            .margin_right(90)
-            .x_label_area_size(30)
-            .y_label_area_size(100)
-            .build_cartesian_2d(0.0..longest * 1.02, rows..0.0)?;
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .disable_y_axis()
-            .x_labels(6)
-            .x_label_formatter(&|seconds| duration(*seconds))
-            .light_line_style(WHITE)
-            .draw()?;
-        for (row, one) in systems.iter().enumerate() {
-            bar(&mut chart, row as f64, one, if row == 0 { OURS } else { THEIRS })?;
-        }
-        area.present()?;
-    }
-    Ok(svg)
-}
-
-type Chart<'a, 'b> = ChartContext<
-    'a,
-    SVGBackend<'b>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
-
-fn bar(
-    chart: &mut Chart<'_, '_>,
-    row: f64,
-    one: &Measured,
-    color: RGBColor,
-) -> Result<(), Box<dyn Error>> {
-    let (middle, median) = (row + 0.5, one.seconds.median);
-    let (low, high) = (one.seconds.low, one.seconds.high);
-    let font = ("sans-serif", 14).into_font();
-    chart
-        .draw_series([Rectangle::new([(0.0, row + 0.15), (median, row + 0.85)], color.filled())])?;
-    chart
-        .draw_series([PathElement::new([(low, middle), (high, middle)], BLACK.stroke_width(2))])?;
-    chart.plotting_area().draw(
-        &(EmptyElement::at((0.0, middle)) + Text::new(one.system, (-90, -7), font.clone())),
-    )?;
-    let label = format!("{} ({:.2})", duration(median), one.ratio.median);
-    chart
-        .plotting_area()
-        .draw(&(EmptyElement::at((high, middle)) + Text::new(label, (6, -7), font)))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paired::Estimate;
+    use crate::report::tests::{entry, report};
 
     #[test]
     fn the_page_has_a_plot_for_each_workload_and_needs_nothing_else() {
-        let estimate = |median| Estimate { median, low: median * 0.9, high: median * 1.1 };
-        let measured = |system, median| Measured {
-            system,
-            seconds: estimate(median),
-            ratio: estimate(median / 0.002),
-        };
-        let entry = |workload| Entry {
-            workload,
-            about: "a < b",
-            systems: vec![measured("ours", 0.002), measured("theirs", 0.004)],
-        };
-        let machine = Machine { cpus: 2, processor: "P".into(), target: "t".into() };
-        let entries = vec![entry("one"), entry("two")];
-        let page = html(&Report { machine, workers: 2, rounds: 7, entries }).unwrap();
-        assert_eq!(page.matches("<svg").count(), 2);
-        assert_eq!(page.matches("theirs").count(), 2);
+        let mut late = entry("group/late", &[("ours", 0.002), ("theirs", 0.004)]);
+        for one in &mut late.systems {
+            one.latencies = (1..100).map(|part| f64::from(part) * 1e-6).collect();
+        }
+        let mut wide = entry("wide/work", &[("ours", 0.002), ("ours", 0.001)]);
+        for (one, workers) in wide.systems.iter_mut().zip(1..) {
+            one.workers = Some(workers);
+        }
+        let plain = entry("group/plain", &[("ours", 0.002), ("theirs", 0.004)]);
+        let mut report = report(vec![plain, late, wide]);
+        report.idle = vec![IdleCost { system: "ours".into(), cpu_us: 12.0, switches: 3 }];
+        let page = html(&report, None).unwrap();
+        assert_eq!(page.matches("<svg").count(), 4, "two bars, one distribution, one speed-up");
         assert!(page.contains("4.00 ms (2.00)") && page.contains("a &lt; b"));
+        assert!(page.contains("<td>12 µs<td>3"));
         for outside in ["<script", "<link", "src=", "href=", "@import"] {
             assert!(!page.contains(outside), "{outside}");
         }

@@ -1,5 +1,6 @@
 //! The systems that are compared, each with its own pool of as many workers.
 
+use std::hint::black_box;
 use std::num::NonZero;
 
 use rustfiber::Runtime;
@@ -9,6 +10,11 @@ use crate::fork_join::ForkJoin;
 /// No system: the closures are called one after the other.
 #[derive(Debug)]
 pub struct Sequential;
+
+/// The same, with results that the compiler knows nothing about, so that it cannot fold several
+/// calls into one.
+#[derive(Debug)]
+pub struct Opaque;
 
 /// [`rustfiber::join`].
 #[derive(Debug)]
@@ -34,6 +40,21 @@ impl ForkJoin for Sequential {
         RB: Send,
     {
         (a(scope), b(scope))
+    }
+}
+
+impl ForkJoin for Opaque {
+    type Scope<'s> = ();
+
+    #[inline]
+    fn join<A, B, RA, RB>(scope: &mut (), a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce(&mut ()) -> RA + Send,
+        B: FnOnce(&mut ()) -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        (black_box(a(scope)), black_box(b(scope)))
     }
 }
 
@@ -105,18 +126,40 @@ impl Pools {
     /// Panics if the system refuses the threads.
     #[must_use]
     pub fn start(workers: usize) -> Self {
-        let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
-        let chili = chili::Config {
-            thread_count: Some(NonZero::new(workers).expect("a pool has workers")),
-            ..chili::Config::default()
-        };
         Pools {
-            rustfiber: Runtime::builder().workers(workers).build().expect("threads are to be had"),
-            rayon: rayon.expect("threads are to be had"),
-            chili: chili::ThreadPool::with_config(chili),
-            tokio: tokio.expect("threads are to be had"),
+            rustfiber: rustfiber(workers),
+            rayon: rayon(workers),
+            chili: chili(workers),
+            tokio: tokio(workers),
             workers,
         }
     }
+
+    /// Runs a future as a task on tokio's workers.
+    pub(crate) fn tokio_run<R: Send + 'static>(
+        &self,
+        future: impl Future<Output = R> + Send + 'static,
+    ) -> R {
+        let task = self.tokio.spawn(future);
+        self.tokio.block_on(task).expect("no task panics")
+    }
+}
+
+pub(crate) fn rustfiber(workers: usize) -> Runtime {
+    Runtime::builder().workers(workers).build().expect("threads are to be had")
+}
+
+pub(crate) fn rayon(workers: usize) -> rayon::ThreadPool {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
+    pool.expect("threads are to be had")
+}
+
+pub(crate) fn chili(workers: usize) -> chili::ThreadPool {
+    let thread_count = Some(NonZero::new(workers).expect("a pool has workers"));
+    chili::ThreadPool::with_config(chili::Config { thread_count, ..chili::Config::default() })
+}
+
+pub(crate) fn tokio(workers: usize) -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
+    runtime.expect("threads are to be had")
 }

@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
+use crate::idle::IdleCost;
 use crate::paired::{Estimate, Measured};
 
 /// The machine that a run was made on.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// Logical CPUs that the process may use.
     pub cpus: usize,
@@ -30,18 +33,22 @@ impl Machine {
 }
 
 /// One workload's results.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// The workload's name.
-    pub workload: &'static str,
+    pub workload: String,
     /// What it shows.
-    pub about: &'static str,
+    pub about: String,
+    /// What no system can beat.
+    pub bound: String,
     /// Each system, ours first.
     pub systems: Vec<Measured>,
+    /// Systems that did not run to the end, each with what became of it.
+    pub crashes: Vec<(String, String)>,
 }
 
 /// A whole run.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where it was made.
     pub machine: Machine,
@@ -51,6 +58,8 @@ pub struct Report {
     pub rounds: usize,
     /// The results.
     pub entries: Vec<Entry>,
+    /// What the systems cost when they have nothing to do; empty if that was not measured.
+    pub idle: Vec<IdleCost>,
 }
 
 impl Report {
@@ -65,21 +74,50 @@ impl Report {
              rounds of the system's time over rustfiber's,\nwith its 95 % bootstrap interval: \
              above 1, the system is slower than rustfiber.\n"
         );
+        let mut group = "";
         for entry in &self.entries {
-            let _ = write!(
-                text,
-                "\n## {}\n\n{}.\n\n| system | time | ratio | interval |\n|---|---|---|---|\n",
-                entry.workload, entry.about
+            let (of, _) = entry.workload.split_once('/').unwrap_or((&entry.workload, ""));
+            if of != group {
+                group = of;
+                let _ = write!(text, "\n## {group}\n{TABLE_HEAD}");
+            }
+            entry.rows(&mut text);
+        }
+        if !self.idle.is_empty() {
+            text.push_str(
+                "\n## idle\n\nA second without work, all threads of the pool together.\n\n\
+                 | system | CPU time | times a thread got a CPU |\n|---|---|---|\n",
             );
-            for Measured { system, seconds, ratio: Estimate { median, low, high } } in
-                &entry.systems
-            {
-                let time = duration(seconds.median);
-                let _ =
-                    writeln!(text, "| {system} | {time} | {median:.2} | {low:.2} – {high:.2} |");
+            for IdleCost { system, cpu_us, switches } in &self.idle {
+                let _ = writeln!(text, "| {system} | {cpu_us:.0} µs | {switches} |");
             }
         }
         text
+    }
+}
+
+const TABLE_HEAD: &str = "\n| workload | system | time | p90 | p99 | ratio | interval |\n\
+                          |---|---|---|---|---|---|---|\n";
+
+impl Entry {
+    /// Writes a row for each system.
+    fn rows(&self, text: &mut String) {
+        let mut name = self.workload.as_str();
+        for one in &self.systems {
+            let Estimate { median, low, high } = one.ratio;
+            let time = duration(one.seconds.median);
+            let latency = |part| one.latency(part).map_or_else(String::new, duration);
+            let (p90, p99) = (latency(0.9), latency(0.99));
+            let system = one.label();
+            let _ = writeln!(
+                text,
+                "| {name} | {system} | {time} | {p90} | {p99} | {median:.2} | {low:.2} – {high:.2} |"
+            );
+            name = "";
+        }
+        for (system, crash) in &self.crashes {
+            let _ = writeln!(text, "| {name} | {system} | {crash} | | | | |");
+        }
     }
 }
 
@@ -93,29 +131,53 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Makes an entry of systems that took the same time in each of three rounds.
+    pub(crate) fn entry(workload: &str, systems: &[(&str, f64)]) -> Entry {
+        let estimate = |median| Estimate { median, low: median * 0.9, high: median * 1.1 };
+        let measured = |&(system, seconds): &(&str, f64)| Measured {
+            system: system.to_owned(),
+            workers: None,
+            rounds: vec![seconds; 3],
+            seconds: estimate(seconds),
+            ratio: estimate(seconds / systems[0].1),
+            latencies: Vec::new(),
+        };
+        Entry {
+            workload: workload.to_owned(),
+            about: "a < b".to_owned(),
+            bound: "a bound".to_owned(),
+            systems: systems.iter().map(measured).collect(),
+            crashes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn report(entries: Vec<Entry>) -> Report {
+        let machine = Machine { cpus: 2, processor: "P".into(), target: "t".into() };
+        Report { machine, workers: 2, rounds: 3, entries, idle: Vec::new() }
+    }
 
     #[test]
     fn the_table_shows_each_system_with_its_ratio() {
-        let estimate = |median| Estimate { median, low: median * 0.9, high: median * 1.1 };
-        let measured = |system, seconds, ratio| Measured {
-            system,
-            seconds: estimate(seconds),
-            ratio: estimate(ratio),
-        };
-        let report = Report {
-            machine: Machine { cpus: 2, processor: "P".into(), target: "t".into() },
-            workers: 2,
-            rounds: 7,
-            entries: vec![Entry {
-                workload: "group/name",
-                about: "what it shows",
-                systems: vec![measured("ours", 0.002, 1.0), measured("theirs", 0.004, 2.0)],
-            }],
-        };
-        let text = report.markdown();
-        assert!(text.contains("| ours | 2.00 ms | 1.00 | 0.90 – 1.10 |"), "{text}");
-        assert!(text.contains("| theirs | 4.00 ms | 2.00 | 1.80 – 2.20 |"), "{text}");
+        let mut entries = vec![entry("group/name", &[("ours", 0.002), ("theirs", 0.004)])];
+        entries[0].systems[1].latencies = (0..=100).map(|part| f64::from(part) * 1e-3).collect();
+        entries[0].crashes = vec![("other".to_owned(), "signal 11".to_owned())];
+        let text = report(entries).markdown();
+        assert!(
+            text.contains("| group/name | ours | 2.00 ms |  |  | 1.00 | 0.90 – 1.10 |"),
+            "{text}"
+        );
+        let theirs = "|  | theirs | 4.00 ms | 90.00 ms | 99.00 ms | 2.00 | 1.80 – 2.20 |";
+        assert!(text.contains(theirs), "{text}");
+        assert!(text.contains("|  | other | signal 11 |"), "{text}");
+    }
+
+    #[test]
+    fn a_saved_report_reads_back() {
+        let saved = serde_json::to_string(&report(vec![entry("w", &[("ours", 0.1)])])).unwrap();
+        let read: Report = serde_json::from_str(&saved).unwrap();
+        assert_eq!(read.entries[0].systems[0].rounds, [0.1; 3]);
     }
 }

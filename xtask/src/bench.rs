@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benchmarks.
 
-use lexopt::ValueExt;
+use lexopt::{Arg, ValueExt};
 use xshell::cmd;
 
 use crate::Result;
@@ -8,20 +8,28 @@ use crate::project::Project;
 
 /// Runs the whole programs whose names contain the filter, the systems in turn; without a filter
 /// and without `--quick`, also the single operations, by criterion.
+///
+/// `--save NAME` keeps the report, and `--compare NAME` shows what has changed against a kept one.
 pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
-    let (mut filter, mut quick) = (None, false);
+    let (mut filter, mut options) = (None, Vec::new());
+    let mut is_quick = false;
     while let Some(argument) = parser.next()? {
         match argument {
-            lexopt::Arg::Value(name) if filter.is_none() => filter = Some(name.string()?),
-            lexopt::Arg::Long("quick") => quick = true,
+            Arg::Value(name) if filter.is_none() => filter = Some(name.string()?),
+            Arg::Long("quick") => is_quick = true,
+            Arg::Long(name @ ("save" | "compare")) => {
+                let option = format!("--{name}");
+                options.extend([option, parser.value()?.string()?]);
+            }
             other => return Err(other.unexpected().into()),
         }
     }
     let (cargo, out) = (&project.cargo, project.target.join("bench"));
-    let is_whole = filter.is_none() && !quick;
-    let quick = quick.then_some("--quick");
-    let paired = ["--release", "-p", "rustfiber-benches", "--bin", "paired"];
-    cmd!(project.shell, "{cargo} run {paired...} -- {filter...} {quick...} --out {out}").run()?;
+    let is_whole = filter.is_none() && !is_quick;
+    let quick = is_quick.then_some("--quick");
+    let run = ["run", "--release", "-p", "rustfiber-benches", "--bin", "paired", "--"];
+    cmd!(project.shell, "{cargo} {run...} {filter...} {quick...} {options...} --out {out}")
+        .run()?;
     if is_whole {
         cmd!(project.shell, "{cargo} bench -p rustfiber-benches").run()?;
     }

@@ -1,59 +1,143 @@
-//! `paired [FILTER] [--quick] [--out FOLDER]`: runs the workloads whose names contain the filter,
-//! and writes `report.md`, `report.json` and `report.html`.
+//! `paired [FILTER] [--quick] [--out FOLDER] [--save NAME] [--compare NAME]`: runs the workloads
+//! whose names contain the filter, and writes `report.md`, `report.json` and `report.html`.
 
+use std::env;
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::{Arg, ValueExt};
+use rustfiber_benches::compare::{changes, markdown};
 use rustfiber_benches::page::html;
-use rustfiber_benches::paired::measure;
+use rustfiber_benches::paired::{Outcome, measure};
 use rustfiber_benches::peers::Pools;
 use rustfiber_benches::report::{Entry, Machine, Report};
-use rustfiber_benches::suite::{Size, WORKLOADS};
+use rustfiber_benches::suite::{Context, Size, workloads};
+use rustfiber_benches::{child, idle};
 
 struct Options {
     filter: String,
     size: Size,
     out: PathBuf,
+    save: Option<String>,
+    compare: Option<String>,
+    /// This process is one that a benchmark has started.
+    child: Option<String>,
+    idle: Option<String>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Options { filter, size, out } = options()?;
-    let rounds = if size == Size::Full { 11 } else { 7 };
+    let options = options()?;
     let machine = Machine::this();
-    let pools = Pools::start(machine.cpus);
+    if let Some(workload) = &options.child {
+        return Ok(child::run(workload, options.size, machine.cpus)?);
+    }
+    if let Some(system) = &options.idle {
+        return idle::run(system, machine.cpus);
+    }
+    // Read first: a name that does not exist should not cost a whole run.
+    let before = options.compare.as_ref().map(|name| read(&saved(&options.out, name)));
+    let before = before.transpose()?;
+    let report = run(&options, machine)?;
+    write(&options, &report, before.as_ref())
+}
+
+fn run(options: &Options, machine: Machine) -> Result<Report, Box<dyn Error>> {
+    let rounds = if options.size == Size::Full { 11 } else { 7 };
+    let program = env::current_exe()?;
+    let is_chosen = |name: &str| name.contains(&options.filter);
+    // Before there are other threads.
+    let idle = if is_chosen("idle") { idle::watch_all(&program)? } else { Vec::new() };
+    let context = Context {
+        pools: Pools::start(machine.cpus),
+        single: Pools::start(1),
+        size: options.size,
+        program: Some(program),
+    };
     let mut entries = Vec::new();
-    for workload in WORKLOADS.iter().filter(|workload| workload.name.contains(&filter)) {
-        workload.with_systems(&pools, size, &mut |systems| {
-            let systems = measure(systems, rounds);
-            let ratios = systems.iter().skip(1);
-            let ratios = ratios.map(|one| format!("{} {:.2}", one.system, one.ratio.median));
-            eprintln!("{:28} {}", workload.name, ratios.collect::<Vec<_>>().join(", "));
-            entries.push(Entry { workload: workload.name, about: workload.about, systems });
+    for workload in workloads().filter(|workload| is_chosen(workload.name)) {
+        workload.with_systems(&context, &mut |systems| {
+            let Outcome { systems, crashes } = measure(systems, rounds);
+            let peers = systems.iter().skip(1);
+            let ratios: Vec<String> =
+                peers.map(|one| format!("{} {:.2}", one.label(), one.ratio.median)).collect();
+            eprintln!("{:28} {}", workload.name, ratios.join(", "));
+            let crashes = crashes.into_iter().map(|(system, crash)| (system.to_owned(), crash));
+            entries.push(Entry {
+                workload: workload.name.to_owned(),
+                about: workload.about.to_owned(),
+                bound: workload.bound.to_owned(),
+                systems,
+                crashes: crashes.collect(),
+            });
         });
     }
-    if entries.is_empty() {
-        return Err(format!("no workload's name contains {filter:?}").into());
+    if entries.is_empty() && idle.is_empty() {
+        return Err(format!("no workload's name contains {:?}", options.filter).into());
     }
-    let report = Report { machine, workers: pools.workers, rounds, entries };
-    fs::create_dir_all(&out)?;
-    fs::write(out.join("report.md"), report.markdown())?;
-    fs::write(out.join("report.json"), serde_json::to_string_pretty(&report)?)?;
-    fs::write(out.join("report.html"), html(&report)?)?;
+    Ok(Report { machine, workers: context.pools.workers, rounds, entries, idle })
+}
+
+fn write(
+    options: &Options,
+    report: &Report,
+    before: Option<&Report>,
+) -> Result<(), Box<dyn Error>> {
+    let Options { out, .. } = options;
+    fs::create_dir_all(out)?;
+    let changes = before.map(|before| changes(report, before));
+    let compared = options.compare.as_deref().zip(changes.as_deref());
+    let mut text = report.markdown();
+    if let Some((name, changes)) = compared {
+        let table = markdown(changes, name);
+        println!("{table}");
+        text.push_str(&table);
+    }
+    let json = serde_json::to_string(report)?;
+    fs::write(out.join("report.md"), text)?;
+    fs::write(out.join("report.json"), &json)?;
+    fs::write(out.join("report.html"), html(report, compared)?)?;
+    if let Some(name) = &options.save {
+        let path = saved(out, name);
+        fs::create_dir_all(path.parent().expect("it lies in a folder"))?;
+        fs::write(path, json)?;
+    }
     println!("{} (and report.md, report.json)", out.join("report.html").display());
     Ok(())
 }
 
+/// Returns where a report of this name is kept.
+fn saved(out: &Path, name: &str) -> PathBuf {
+    out.join("saved").join(name).with_extension("json")
+}
+
+fn read(path: &Path) -> Result<Report, Box<dyn Error>> {
+    let text = fs::read(path)
+        .map_err(|error| format!("{}: {error}; make it with --save", path.display()))?;
+    Ok(serde_json::from_slice(&text)
+        .map_err(|error| format!("{}: {error}; make it anew with --save", path.display()))?)
+}
+
 fn options() -> Result<Options, lexopt::Error> {
-    let mut options =
-        Options { filter: String::new(), size: Size::Full, out: PathBuf::from("target/bench") };
+    let mut options = Options {
+        filter: String::new(),
+        size: Size::Full,
+        out: PathBuf::from("target/bench"),
+        save: None,
+        compare: None,
+        child: None,
+        idle: None,
+    };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Value(filter) => options.filter = filter.string()?,
             Arg::Long("quick") => options.size = Size::Quick,
             Arg::Long("out") => options.out = parser.value()?.into(),
+            Arg::Long("save") => options.save = Some(parser.value()?.string()?),
+            Arg::Long("compare") => options.compare = Some(parser.value()?.string()?),
+            Arg::Long("child") => options.child = Some(parser.value()?.string()?),
+            Arg::Long("idle") => options.idle = Some(parser.value()?.string()?),
             other => return Err(other.unexpected()),
         }
     }
