@@ -35,6 +35,7 @@ pub(crate) fn may(program: &Path, workload: &'static str, size: Size) -> System<
                 child.kill().map_err(|error| error.to_string())?;
                 return Err(format!("does not end within {LIMIT:?}"));
             }
+            // SLEEP: std has no wait with a time limit; what is measured, the child measures.
             thread::sleep(Duration::from_millis(2));
         }
         let output = child.wait_with_output().map_err(|error| error.to_string())?;

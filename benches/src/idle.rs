@@ -91,9 +91,10 @@ fn start(system: &str, workers: usize) -> Option<Box<dyn Fn()>> {
 
 fn watch(system: &str, work: impl Fn()) -> Result<IdleCost, Box<dyn Error>> {
     (0..1000).for_each(|_| work());
-    // Lets the workers go to sleep. What they cost once they should is what is measured.
+    // SLEEP: lets the workers go to sleep; what they cost once they should is what is measured.
     thread::sleep(WATCHED / 4);
     let before = spent()?;
+    // SLEEP: the time that is watched.
     thread::sleep(WATCHED);
     let after = spent()?;
     Ok(IdleCost {

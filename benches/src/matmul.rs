@@ -24,9 +24,8 @@ impl Matrix {
         Matrix { size, cells: (0..size * size).map(|_| f32::from(random.u8(..8))).collect() }
     }
 
-    /// Tells whether this is `a` times `b`, with a probability of error below 2^-60: what it does to
-    /// a random vector must be what `b` and then `a` do to it.
-    #[must_use]
+    /// Tells whether this is `a` times `b`, with a probability of error below 2^-60: what it does
+    /// to a random vector must be what `b` and then `a` do to it.
     pub(crate) fn is_product_of(&self, a: &Matrix, b: &Matrix) -> bool {
         let mut random = fastrand::Rng::with_seed(self.size as u64);
         let vector: Vec<u64> = (0..self.size).map(|_| random.u64(..)).collect();

@@ -109,9 +109,10 @@ impl Entry {
             let latency = |part| one.latency(part).map_or_else(String::new, duration);
             let (p90, p99) = (latency(0.9), latency(0.99));
             let system = one.label();
+            let interval = format!("{low:.2} – {high:.2}");
             let _ = writeln!(
                 text,
-                "| {name} | {system} | {time} | {p90} | {p99} | {median:.2} | {low:.2} – {high:.2} |"
+                "| {name} | {system} | {time} | {p90} | {p99} | {median:.2} | {interval} |"
             );
             name = "";
         }

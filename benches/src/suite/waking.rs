@@ -29,7 +29,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "waking/under-load",
         about: "from a thread's wake until the woken runs, each millisecond, while all workers are \
-                busy with programs of some 100 µs that do nothing but fork; rayon, which cannot wait, is given a job",
+                busy with programs of some 100 µs that do nothing but fork; rayon, which cannot \
+                wait, is given a job",
         bound: "the time to the next scheduling point of a worker",
         make: |context, with| with(&under_load(&context.pools, context.pick(50, 300))),
     },
@@ -54,6 +55,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Submits one job after the other, and returns the latency of each.
 pub(crate) fn submit(count: usize, to: impl Fn(mpsc::Sender<Instant>)) -> Run {
     let latency = |_| {
+        // SLEEP: the pause is part of the workload.
         thread::sleep(PAUSE);
         let (sender, receiver) = mpsc::channel();
         let start = Instant::now();
@@ -115,6 +117,7 @@ const LOAD: u32 = 18;
 /// Calls `wake` so often, a millisecond apart, and returns how long after each the answer came.
 fn wake_regularly(count: usize, answers: &mpsc::Receiver<Instant>, wake: impl Fn()) -> Vec<f64> {
     let latency = |_| {
+        // SLEEP: the pause is part of the workload.
         thread::sleep(PAUSE);
         let start = Instant::now();
         wake();
