@@ -74,6 +74,10 @@ impl Report {
              rounds of the system's time over rustfiber's,\nwith its 95 % bootstrap interval: \
              above 1, the system is slower than rustfiber.\n"
         );
+        text.push_str("\n| workload | what it is | what bounds it |\n|---|---|---|\n");
+        for Entry { workload, about, bound, .. } in &self.entries {
+            let _ = writeln!(text, "| {workload} | {about} | {bound} |");
+        }
         let mut group = "";
         for entry in &self.entries {
             let (of, _) = entry.workload.split_once('/').unwrap_or((&entry.workload, ""));

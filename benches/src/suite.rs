@@ -116,6 +116,17 @@ mod tests {
         }
     }
 
+    /// The record in docs/performance.md leaves none out.
+    #[test]
+    fn every_workload_is_recorded() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance.md");
+        let record = std::fs::read_to_string(path).unwrap();
+        for Workload { name, about, .. } in workloads() {
+            assert!(record.contains(&format!("| {name} | {about} |")), "{name}: what it is");
+            assert!(record.contains(&format!("| {name} | rustfiber")), "{name}: its figures");
+        }
+    }
+
     #[test]
     fn names_are_unique_and_grouped() {
         let mut names: Vec<&str> = workloads().map(|workload| workload.name).collect();

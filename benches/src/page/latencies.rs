@@ -23,12 +23,14 @@ pub(super) fn plot(entry: &Entry) -> Result<String, Box<dyn Error>> {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(10)
+            .margin_right(25)
             .x_label_area_size(45)
             .y_label_area_size(90)
             .build_cartesian_2d(0.0..100.0, (shortest * 0.9..longest * 1.1).log_scale())?;
         chart
             .configure_mesh()
             .x_labels(11)
+            .x_label_formatter(&|percent| format!("{percent:.0}"))
             .x_desc("% of the latencies lie below")
             .y_labels(8)
             .y_label_formatter(&|seconds| duration(*seconds))

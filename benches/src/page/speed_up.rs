@@ -10,6 +10,9 @@ use crate::report::Entry;
 
 const HEIGHT: u32 = 320;
 
+/// How far the horizontal axis goes beyond the last point, for the legend's sake.
+const LEGEND: f64 = 1.25;
+
 /// Draws, for each number of workers, how many times as fast each system is as ours is with the
 /// fewest.
 pub(super) fn plot(entry: &Entry) -> Result<String, Box<dyn Error>> {
@@ -32,13 +35,16 @@ pub(super) fn plot(entry: &Entry) -> Result<String, Box<dyn Error>> {
             .margin(10)
             .x_label_area_size(45)
             .y_label_area_size(60)
-            .build_cartesian_2d(0.0..widest as f64 * 1.05, 0.0..highest * 1.15)?;
+            .build_cartesian_2d(0.0..widest as f64 * LEGEND, 0.0..highest * 1.15)?;
         chart
             .configure_mesh()
             .x_desc("workers")
             .y_desc("times as fast as rustfiber with one")
-            .x_labels(widest + 1)
-            .x_label_formatter(&|workers| format!("{workers:.0}"))
+            .x_labels(widest + 2)
+            .x_label_formatter(&|workers| match *workers {
+                workers if workers <= widest as f64 => format!("{workers:.0}"),
+                _ => String::new(),
+            })
             .light_line_style(WHITE)
             .label_style(("sans-serif", 13))
             .draw()?;
@@ -60,7 +66,7 @@ pub(super) fn plot(entry: &Entry) -> Result<String, Box<dyn Error>> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::MiddleRight)
             .background_style(WHITE.mix(0.8))
             .label_font(("sans-serif", 13))
             .draw()?;
