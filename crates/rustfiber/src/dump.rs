@@ -143,15 +143,15 @@ const WAIT_KINDS: [WaitKind; 7] = [
 /// What a dump reads of one fiber. Written by its home worker, except that a waker sets it ready.
 ///
 /// ORDERING: all Relaxed. A dump shows each word as it was at some moment; nothing follows from it.
-pub(crate) struct Trace {
+pub(crate) struct Activity {
     state: AtomicU8,
     spawned_at: AtomicPtr<Location<'static>>,
     waits_at: AtomicPtr<Location<'static>>,
 }
 
-impl Trace {
+impl Activity {
     pub(crate) fn new() -> Self {
-        Trace {
+        Activity {
             state: AtomicU8::new(UNUSED),
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             waits_at: AtomicPtr::new(ptr::null_mut()),

@@ -13,7 +13,7 @@ use fiber_stack::{Fiber, Suspender};
 use intrusive_waitlist::{FiberHandle, WakeHandle, Woken};
 use parking_lot::Mutex;
 
-use crate::dump::{FiberDump, Trace};
+use crate::dump::{Activity, FiberDump};
 use crate::job::JobId;
 use crate::latch::Wait;
 use crate::worker::{Order, Why};
@@ -64,7 +64,7 @@ impl Home {
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(ptr::null()),
             job: Cell::new(None),
-            trace: Trace::new(),
+            activity: Activity::new(),
             woken_at_ns: AtomicU64::new(0),
         }));
         self.records.lock().push(record);
@@ -81,7 +81,7 @@ impl Home {
 
     /// Returns what every fiber of this home does.
     pub(crate) fn dump(&self, worker: usize) -> Vec<FiberDump> {
-        self.records.lock().iter().filter_map(|record| record.trace.dump(worker)).collect()
+        self.records.lock().iter().filter_map(|record| record.activity.dump(worker)).collect()
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct FiberRecord {
     pub(crate) suspender: Cell<*const Suspender<Order, Why>>,
     /// The home worker's alone: the job that the fiber has started, the innermost if it helps.
     pub(crate) job: Cell<Option<JobId>>,
-    pub(crate) trace: Trace,
+    pub(crate) activity: Activity,
     /// When the fiber was woken, by [`now_ns`]; zero otherwise. The waker's, until the fiber is in
     /// the inbox; then the home worker's.
     pub(crate) woken_at_ns: AtomicU64,
@@ -126,7 +126,7 @@ impl FiberRecord {
     fn set_woken(&self, now_ns: u64) {
         // ORDERING: Relaxed; the inbox publishes it to the home worker.
         self.woken_at_ns.store(now_ns, Ordering::Relaxed);
-        self.trace.set_ready();
+        self.activity.set_ready();
     }
 }
 

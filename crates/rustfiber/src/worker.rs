@@ -201,7 +201,7 @@ impl Worker {
         if matches!(order, Order::GoOn) {
             self.note_resumption(record);
         }
-        record.trace.set_running();
+        record.activity.set_running();
         self.current.set(Some(record));
         // SAFETY: only this worker touches the cell, and never while the fiber runs.
         let fiber = unsafe { (*record.fiber.get()).as_mut() };
@@ -212,12 +212,12 @@ impl Worker {
                 add_one(&self.counts().suspensions, Ordering::Relaxed)
             }
             Resumed::Suspended(Why::Idle) => {
-                record.trace.set_idle();
+                record.activity.set_idle();
                 self.idle.borrow_mut().push(record);
             }
             Resumed::Suspended(Why::Yields) => {
                 add_one(&self.counts().suspensions, Ordering::Relaxed);
-                record.trace.set_ready();
+                record.activity.set_ready();
                 let mut ready = self.ready.borrow_mut();
                 ready.append(self.home.inbox.take());
                 // SAFETY: the fiber is suspended and in no queue.
@@ -247,7 +247,7 @@ impl Worker {
         let fiber = unsafe { (*record.fiber.get()).take() };
         let stack = fiber.expect("a fiber that finished exists").into_stack();
         self.shared.stacks.give_back(&mut self.stacks.borrow_mut(), stack);
-        record.trace.set_unused();
+        record.activity.set_unused();
         add_one(&self.counts().fibers_ended, Ordering::Relaxed);
         // SAFETY: the record is in no queue.
         unsafe { self.free_records.borrow_mut().push_back(NonNull::from(record)) };
@@ -263,12 +263,12 @@ impl Worker {
         let record = self.current.get();
         // A job that helps another remembers itself; after a plain job there is nothing.
         let outer = record.map(|record| (record.job.replace(Some(id)), record));
-        let outer_site = record.and_then(|record| record.trace.replace_site(Some(site)));
+        let outer_site = record.and_then(|record| record.activity.replace_site(Some(site)));
         // SAFETY: the token came out once.
         unsafe { JobHeader::run(header, self) };
         if let Some((outer, record)) = outer {
             record.job.set(outer);
-            record.trace.replace_site(outer_site);
+            record.activity.replace_site(outer_site);
         }
     }
 
@@ -296,11 +296,11 @@ impl Worker {
     /// Suspends the running fiber until `completion` is done. It must be able to suspend.
     pub(crate) fn suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let record = self.current.get().expect("a fiber that suspends runs");
-        record.trace.set_waiting(wait);
+        record.activity.set_waiting(wait);
         let waiter = Waiter::fiber(record.handle());
         // SAFETY: the waiter stays in this frame, which cannot unwind, until it is notified.
         if unsafe { completion.register(&waiter) } == Registration::AlreadyDone {
-            record.trace.set_running();
+            record.activity.set_running();
             return;
         }
         // Rule 5: even if the waiter has been notified by now, its waker is about to put the fiber
