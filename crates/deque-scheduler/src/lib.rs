@@ -4,6 +4,7 @@ mod inbox;
 mod injector;
 mod job;
 mod lifecycle;
+mod observer;
 mod primitive;
 mod scheduler;
 mod shared_deque;
@@ -14,6 +15,8 @@ mod victims;
 pub use inbox::{Batch, Chain, Inbox, Link, Linked};
 pub use job::Job;
 pub use lifecycle::{Disposal, Lifecycle};
+#[cfg(feature = "observe")]
+pub use observer::Observed;
 pub use scheduler::{Find, Scheduler, WorkerQueues};
 pub use stats::WorkerStats;
 pub use victims::{VictimError, check_victims};

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::injector::Injector;
 use crate::job::Job;
+use crate::observer::{Observed, Observer};
 use crate::shared_deque::{OwnDeques, Stealers, TakeBack};
 use crate::sleep::{Awake, ParkSlot, Sleep};
 use crate::stats::WorkerStats;
@@ -71,6 +72,7 @@ impl Scheduler {
             victims: victims.into(),
             picks: Cell::new(0),
             fair_turn: Cell::new(FairTurn::Injector),
+            observer: Observer::default(),
             scheduler: Arc::clone(&scheduler),
         });
         let queues = queues.collect();
@@ -137,6 +139,7 @@ pub struct WorkerQueues {
     victims: Box<[usize]>,
     picks: Cell<u32>,
     fair_turn: Cell<FairTurn>,
+    observer: Observer,
     scheduler: Arc<Scheduler>,
 }
 
@@ -151,6 +154,13 @@ impl WorkerQueues {
     #[must_use]
     pub fn scheduler(&self) -> &Arc<Scheduler> {
         &self.scheduler
+    }
+
+    /// Sets what is told of this worker's steals and sleeps. It is called on the worker's thread,
+    /// between its jobs, and must be quick. Needs the feature `observe`.
+    #[cfg(feature = "observe")]
+    pub fn set_observer(&mut self, observer: impl Fn(Observed) + Send + 'static) {
+        self.observer = Observer::new(observer);
     }
 
     /// Pushes the second half of a `join`: a job whose memory the caller keeps until the job has
@@ -259,7 +269,10 @@ impl WorkerQueues {
 
     fn steal(&self) -> Option<Job> {
         let mut victims = self.victims.iter();
-        let job = victims.find_map(|&victim| self.scheduler.stealers[victim].steal());
+        let job = victims.find_map(|&victim| {
+            let job = self.scheduler.stealers[victim].steal();
+            job.inspect(|_| self.observer.tell(Observed::Steal { victim }))
+        });
         if job.is_some() {
             self.stats().add_steal();
         }
@@ -284,7 +297,10 @@ impl WorkerQueues {
             }
             self.stats().add_park();
             let look = || interrupted() || scheduler.has_jobs();
-            match scheduler.sleep.park(self.index, look) {
+            self.observer.tell(Observed::Park);
+            let awake = scheduler.sleep.park(self.index, look);
+            self.observer.tell(Observed::Unpark);
+            match awake {
                 Awake::Cancelled => {}
                 Awake::ForAJob => self.stats().add_wake(),
                 Awake::ForItself => {

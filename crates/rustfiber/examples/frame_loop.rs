@@ -2,16 +2,22 @@
 //! dependency. All jobs of a frame are spawned at once; those whose input is not there yet wait,
 //! and the cores go on with the others.
 //!
-//! Usage: `frame_loop [--workers N] [--frames N]`. Prints the frame times' percentiles, and checks
-//! every frame against the same work done in order.
+//! Usage: `frame_loop [--workers N] [--frames N] [--trace FILE]`. Prints the frame times'
+//! percentiles, and checks every frame against the same work done in order. With the feature
+//! `trace`, it writes what the workers did as a timeline.
+
+mod support;
 
 use std::env;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustfiber::{Counter, Runtime, scope};
+
+use support::{trace_file, write_trace};
 
 /// Parts of the world; each is simulated and animated by jobs of its own.
 const CHUNKS: usize = 96;
@@ -90,6 +96,7 @@ impl<T> Product<T> {
     }
 
     /// Waits until it is made.
+    #[track_caller] // a trace then names the job's own line
     fn get(&self) -> &T {
         self.made.wait();
         self.value.get().expect("it was made before the counter was done")
@@ -112,10 +119,10 @@ fn in_jobs(world: &[Chunk]) -> Frame {
             s.spawn(|| pose.make(chunk.get().animate()));
         }
         for (group, count) in poses.chunks(GROUP).zip(&visible) {
-            s.spawn(move || count.make(cull(group.iter().map(Product::get))));
+            s.spawn(move || count.make(cull(group.iter().map(|pose| pose.get()))));
         }
         // Submitting is this fiber's own part.
-        visible.iter().map(Product::get).sum()
+        visible.iter().map(|count| count.get()).sum()
     });
     let chunk = |product: Product<Chunk>| product.value.into_inner().expect("all jobs have ended");
     (simulated.into_iter().map(chunk).collect(), drawn)
@@ -150,20 +157,40 @@ fn report(name: &str, times: &mut [Duration]) {
     );
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let (mut workers, mut count) = (thread::available_parallelism()?.get(), 600);
-    let mut words = env::args().skip(1);
+/// What the command line asks for.
+struct Options {
+    workers: usize,
+    frames: usize,
+    trace: Option<PathBuf>,
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    let workers = thread::available_parallelism()?.get();
+    let mut options = Options { workers, frames: 600, trace: None };
+    let mut words = env::args_os().skip(1);
     while let Some(word) = words.next() {
-        let number = words.next().ok_or("each option needs a number")?.parse()?;
-        match word.as_str() {
-            "--workers" => workers = number,
-            "--frames" => count = number,
-            _ => return Err(format!("{word} is not an option: --workers N, --frames N").into()),
+        let mut number = || -> Result<usize, Box<dyn Error>> {
+            let number = words.next().ok_or("the option needs a number")?;
+            Ok(number.to_string_lossy().parse()?)
+        };
+        match word.to_string_lossy().as_ref() {
+            "--workers" => options.workers = number()?,
+            "--frames" => options.frames = number()?,
+            "--trace" => options.trace = Some(trace_file(words.next())?),
+            other => {
+                let known = "--workers N, --frames N, --trace FILE";
+                return Err(format!("{other} is not an option: {known}").into());
+            }
         }
     }
-    if count == 0 {
-        return Err("--frames 0: there is nothing to do".into());
+    match options.frames {
+        0 => Err("--frames 0: there is nothing to do".into()),
+        _ => Ok(options),
     }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let Options { workers, frames: count, trace } = options()?;
     let runtime = Runtime::builder().workers(workers).build()?;
     let (mut plain, expected_drawn, expected) = frames(count, in_order);
     let (mut parallel, drawn, world) = frames(count, |world| runtime.run(|| in_jobs(world)));
@@ -176,5 +203,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("in jobs", &mut parallel);
     let stats = runtime.stats().total();
     println!("{} steals, {} suspensions", stats.steals, stats.suspensions);
+    if let Some(file) = trace {
+        write_trace(&runtime, &file)?;
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::error::BuildError;
 use crate::home::Home;
 use crate::panic::{PanicHandler, abort};
 use crate::runtime::{Runtime, Shared};
+use crate::trace;
 use crate::worker::Worker;
 
 /// Workers of one runtime, at most.
@@ -61,6 +62,7 @@ pub struct Builder {
     topology: Option<Topology>,
     thread_name: Option<String>,
     panic_handler: Option<PanicHandler>,
+    trace: trace::Settings,
 }
 
 impl Builder {
@@ -127,6 +129,17 @@ impl Builder {
         self
     }
 
+    /// Sets how many events each worker has room for in its trace: 1 to 16 777 216. Default: 65 536.
+    /// Needs the feature `trace`.
+    ///
+    /// An event takes 40 bytes, all allocated here, once. A job makes two, and two more each time
+    /// that it suspends. What comes when the room is full is counted and not recorded.
+    #[cfg(feature = "trace")]
+    pub fn trace_events(mut self, count: usize) -> Self {
+        self.trace.events = count;
+        self
+    }
+
     /// Starts the runtime. All values are checked before the system is asked for anything.
     ///
     /// # Errors
@@ -153,6 +166,8 @@ impl Builder {
             return Err(BuildError::ThreadName { asked: name });
         }
 
+        self.trace.check()?;
+
         let topology = self.topology.map_or_else(Topology::detect, Ok);
         let pins = match (self.pinning, &topology) {
             (PinningStrategy::None | PinningStrategy::TieredSpillover, _) => vec![None; workers],
@@ -176,7 +191,9 @@ impl Builder {
         let slots = homes.iter().map(|home| Arc::clone(&home.slot)).collect();
         let (scheduler, queues) = Scheduler::new(slots, victims, workers <= cpus())
             .expect("a steal order names each other worker once");
-        let shared = Arc::new(Shared::new(scheduler, stacks, self.panic_handler, homes.clone()));
+        let tapes = self.trace.tapes(&pins);
+        let shared = Shared::new(scheduler, stacks, self.panic_handler, homes.clone(), tapes);
+        let shared = Arc::new(shared);
         let mut crew = Crew { runtime: Runtime::from_parts(shared, Vec::new()), name, size };
         let (report, reports) = mpsc::channel();
         for ((queues, home), pin) in queues.into_iter().zip(homes).zip(pins) {

@@ -29,6 +29,12 @@ pub enum BuildError {
         /// What was asked for.
         asked: String,
     },
+    /// The room for a trace is out of range. Needs the feature `trace`.
+    #[cfg(feature = "trace")]
+    TraceEvents {
+        /// What was asked for.
+        asked: usize,
+    },
     /// The workers were to be pinned, but the machine's CPUs are not known.
     Topology(DetectError),
     /// A worker could not be pinned.
@@ -65,6 +71,13 @@ impl fmt::Display for BuildError {
             BuildError::ThreadName { asked } => {
                 write!(f, "thread name {asked:?} holds a zero byte; choose one without")
             }
+            #[cfg(feature = "trace")]
+            BuildError::TraceEvents { asked } => write!(
+                f,
+                "room for {asked} trace events asked for, but a worker has room for 1 to {}; leave \
+                 it out for the default",
+                crate::trace::EVENTS_MAX
+            ),
             BuildError::Topology(_) => f.write_str(
                 "the machine's CPUs could not be found out, so no worker can be pinned; choose \
                  `PinningStrategy::None`, or describe them with `Builder::topology`",
@@ -90,6 +103,8 @@ impl Error for BuildError {
             BuildError::WorkerCount { .. }
             | BuildError::NoFibers
             | BuildError::ThreadName { .. } => None,
+            #[cfg(feature = "trace")]
+            BuildError::TraceEvents { .. } => None,
             BuildError::StackSize(error) => Some(error),
             BuildError::Topology(error) => Some(error),
             BuildError::Pin { source, .. } => Some(source),

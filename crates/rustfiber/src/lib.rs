@@ -16,6 +16,11 @@ mod runtime;
 mod scope;
 mod spawn;
 mod stats;
+#[cfg(feature = "trace")]
+mod trace;
+#[cfg(not(feature = "trace"))]
+#[path = "trace/off.rs"]
+mod trace;
 mod worker;
 
 pub use builder::{Builder, PinningStrategy};
@@ -29,6 +34,8 @@ pub use scope::{Scope, scope};
 pub use spawn::{JoinHandle, spawn};
 pub use stats::{Stats, WorkerStats};
 pub use topology;
+#[cfg(feature = "trace")]
+pub use trace::Trace;
 
 use worker::Worker;
 

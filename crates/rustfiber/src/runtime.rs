@@ -22,6 +22,7 @@ use crate::job::StackJob;
 use crate::latch::{self, Awaited, Wait};
 use crate::panic::PanicHandler;
 use crate::stats::{Counts, Stats, add_one};
+use crate::trace;
 use crate::worker::Worker;
 
 /// What all workers and handles of a runtime share.
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stacks: StackPool,
     pub(crate) panic_handler: Option<PanicHandler>,
+    pub(crate) tapes: trace::Tapes,
     homes: Box<[&'static Home]>,
     counts: Box<[CachePadded<Counts>]>,
     injected: CachePadded<AtomicU64>,
@@ -50,11 +52,13 @@ impl Shared {
         stacks: StackPool,
         panic_handler: Option<PanicHandler>,
         homes: Vec<&'static Home>,
+        tapes: trace::Tapes,
     ) -> Self {
         Shared {
             scheduler,
             stacks,
             panic_handler,
+            tapes,
             counts: homes.iter().map(|_| CachePadded::default()).collect(),
             homes: homes.into(),
             injected: CachePadded::new(AtomicU64::new(0)),
@@ -278,6 +282,26 @@ impl Runtime {
     #[must_use]
     pub fn dump(&self) -> Dump {
         self.shared.dump()
+    }
+
+    /// Returns what the workers have recorded since they started. They go on recording; what they
+    /// do during the call may be in it or not. Needs the feature `trace`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::{fs::File, io::BufWriter};
+    ///
+    /// let runtime = rustfiber::Runtime::new()?;
+    /// runtime.run(|| rustfiber::scope(|s| (0..100).for_each(|_| s.spawn(|| ()))));
+    /// // Open it at https://ui.perfetto.dev.
+    /// runtime.trace().write_chrome(BufWriter::new(File::create("trace.json")?))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn trace(&self) -> trace::Trace {
+        self.shared.tapes.read()
     }
 
     /// Waits until all jobs have finished, at most for `timeout`, and ends the runtime.

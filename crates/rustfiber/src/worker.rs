@@ -20,6 +20,7 @@ use crate::job::JobHeader;
 use crate::latch::{Awaited, Completion, Wait};
 use crate::runtime::Shared;
 use crate::stats::{Counts, add_one, raise};
+use crate::trace::Recorder;
 
 /// Loop fibers that stay suspended for the next job, at most.
 const IDLE_FIBERS_MAX: usize = 2;
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     no_suspend_depth: Cell<u32>,
     /// Why there was no stack for the last job that runs without a fiber.
     refusal: RefCell<Option<Arc<StackError>>>,
+    trace: Recorder,
 }
 
 impl Worker {
@@ -79,7 +81,9 @@ impl Worker {
     }
 
     /// Works until the runtime ends.
-    pub(crate) fn run(shared: Arc<Shared>, queues: WorkerQueues, home: &'static Home) {
+    pub(crate) fn run(shared: Arc<Shared>, mut queues: WorkerQueues, home: &'static Home) {
+        // SAFETY: this is the worker's thread, and `queues` stay in the worker, on its stack.
+        let trace = unsafe { shared.tapes.recorder(&mut queues) };
         let worker = Worker {
             shared,
             queues,
@@ -91,6 +95,7 @@ impl Worker {
             current: Cell::new(None),
             no_suspend_depth: Cell::new(0),
             refusal: RefCell::new(None),
+            trace,
         };
         CURRENT.set(&raw const worker);
         worker.switchboard();
@@ -264,8 +269,10 @@ impl Worker {
         // A job that helps another remembers itself; after a plain job there is nothing.
         let outer = record.map(|record| (record.job.replace(Some(id)), record));
         let outer_site = record.and_then(|record| record.activity.replace_site(Some(site)));
+        let run = self.trace.job_begins(site);
         // SAFETY: the token came out once.
         unsafe { JobHeader::run(header, self) };
+        self.trace.job_ends(run);
         if let Some((outer, record)) = outer {
             record.job.set(outer);
             record.activity.replace_site(outer_site);
@@ -307,7 +314,9 @@ impl Worker {
         // into the inbox, so the fiber must be suspended, or soon suspend, to be taken out of it.
         loop {
             // PROGRESS: the claimant sends this fiber to its inbox once.
+            let suspension = self.trace.suspends(Some(wait));
             suspend(record, Why::Waits);
+            self.trace.resumes(suspension);
             if waiter.is_notified() {
                 return;
             }
@@ -317,7 +326,9 @@ impl Worker {
     /// Lets ready fibers and one unstarted job go first.
     pub(crate) fn yield_now(&self) {
         let record = self.current.get().expect("a fiber that yields runs");
+        let suspension = self.trace.suspends(None);
         suspend(record, Why::Yields);
+        self.trace.resumes(suspension);
     }
 
     /// Runs `f` with suspension forbidden.
@@ -353,7 +364,10 @@ impl Worker {
         {
             self.run_job(job);
         }
-        if !completion.is_done() && self.home.has_started(wait) {
+        if completion.is_done() {
+            return;
+        }
+        if self.home.has_started(wait) {
             // Only a wait that owns nothing of its jobs may unwind: a scope, or a join, would take
             // from jobs that still run what they borrow.
             if let (Awaited::JoinHandle(_), Some(limit)) = (&wait.what, self.fiber_limit()) {
@@ -361,7 +375,9 @@ impl Worker {
             }
             self.abort_deadlocked(wait);
         }
+        self.trace.blocks(wait);
         completion.wait_thread();
+        self.trace.unblocks();
     }
 
     /// Ends the process: the wait would last for ever, and can neither return nor unwind.

@@ -4,9 +4,12 @@
 //! Each file's job waits until every file of its directory has been read, and then ranks its
 //! identifiers against the directory's: so hundreds of fibers wait at once.
 //!
-//! Usage: `code_census [--workers N] [ROOT...]` (default root: the current directory).
+//! Usage: `code_census [--workers N] [--trace FILE] [ROOT...]` (default root: the current directory).
+//! With the feature `trace`, it writes what the workers did as a timeline.
 
 mod census;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -17,9 +20,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustfiber::Runtime;
 
 use census::{Directory, Waiting, parallel, sequential, top, walk};
+use support::{trace_file, write_trace};
+
+/// What the command line asks for.
+struct Options {
+    workers: usize,
+    roots: Vec<PathBuf>,
+    trace: Option<PathBuf>,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (workers, roots) = arguments()?;
+    let Options { workers, roots, trace } = options()?;
     let children = roots.iter().map(|root| walk(root)).collect::<io::Result<Vec<_>>>()?;
     let tree = Directory { files: Vec::new(), children };
     let runtime = Runtime::builder().workers(workers).build()?;
@@ -57,25 +68,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (word, count) in top(&census.identifiers, 10) {
         println!("{count:>9}  {word}");
     }
+    if let Some(file) = trace {
+        write_trace(&runtime, &file)?;
+    }
     Ok(())
 }
 
-fn arguments() -> Result<(usize, Vec<PathBuf>), Box<dyn Error>> {
-    let mut workers = thread::available_parallelism()?.get();
-    let mut roots = Vec::new();
+fn options() -> Result<Options, Box<dyn Error>> {
+    let workers = thread::available_parallelism()?.get();
+    let mut options = Options { workers, roots: Vec::new(), trace: None };
     let mut words = env::args_os().skip(1);
     while let Some(word) = words.next() {
         if word == "--workers" {
             let count = words.next().ok_or("--workers needs a number")?;
-            workers = count.to_string_lossy().parse()?;
+            options.workers = count.to_string_lossy().parse()?;
+        } else if word == "--trace" {
+            options.trace = Some(trace_file(words.next())?);
         } else {
-            roots.push(PathBuf::from(word));
+            options.roots.push(word.into());
         }
     }
-    if roots.is_empty() {
-        roots.push(env::current_dir()?);
+    if options.roots.is_empty() {
+        options.roots.push(env::current_dir()?);
     }
-    Ok((workers, roots))
+    Ok(options)
 }
 
 /// Times a pass, and shows its progress if standard error is a terminal.
