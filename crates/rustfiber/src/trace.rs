@@ -6,9 +6,8 @@ mod tape;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crossbeam_utils::CachePadded;
 use deque_scheduler::WorkerQueues;
 use topology::CpuSet;
 
@@ -115,18 +114,18 @@ impl Settings {
         }
     }
 
-    /// Makes a tape for each worker.
+    /// Makes a place for each worker's tape. The worker itself makes the tape, in memory near it.
     pub(crate) fn tapes(self, pins: &[Option<CpuSet>]) -> Tapes {
-        let name = |(index, pin): (usize, &Option<CpuSet>)| match pin {
-            Some(cpus) => format!("worker {index} (cpu {cpus})"),
-            None => format!("worker {index}"),
+        let tape = |(index, pin): (usize, &Option<CpuSet>)| WorkerTape {
+            name: match pin {
+                Some(cpus) => format!("worker {index} (cpu {cpus})"),
+                None => format!("worker {index}"),
+            },
+            tape: OnceLock::new(),
         };
         Tapes {
-            names: pins.iter().enumerate().map(name).collect(),
-            tapes: pins
-                .iter()
-                .map(|_| Arc::new(CachePadded::new(Tape::new(self.events))))
-                .collect(),
+            workers: pins.iter().enumerate().map(tape).collect(),
+            events: self.events,
             started_ns: now_ns(),
         }
     }
@@ -134,30 +133,42 @@ impl Settings {
 
 /// The tapes of a runtime's workers.
 pub(crate) struct Tapes {
-    names: Box<[String]>,
-    tapes: Box<[Arc<CachePadded<Tape>>]>,
+    workers: Box<[WorkerTape]>,
+    events: usize,
     started_ns: u64,
 }
 
+struct WorkerTape {
+    name: String,
+    /// Set when the worker starts.
+    tape: OnceLock<Arc<Tape>>,
+}
+
 impl Tapes {
-    /// Returns the writing end for the worker that owns `queues`.
+    /// Makes the tape of the worker that owns `queues`, and returns its writing end.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the worker has a tape.
     ///
     /// # Safety
     ///
-    /// The caller is that worker's thread; it calls this once, and `queues` stay with it.
+    /// The caller is that worker's thread, with which `queues` stay.
     pub(crate) unsafe fn recorder(&self, queues: &mut WorkerQueues) -> Recorder {
-        let tape = Arc::clone(&self.tapes[queues.index()]);
-        // SAFETY: the caller's contract is the same.
+        let tape = Arc::new(Tape::new(self.events));
+        let is_first = self.workers[queues.index()].tape.set(Arc::clone(&tape)).is_ok();
+        assert!(is_first, "a worker starts once");
+        // SAFETY: the tape is new, and the caller keeps the rest of the contract.
         unsafe { Recorder::new(tape, queues) }
     }
 
     pub(crate) fn read(&self) -> Trace {
         let taken_ns = now_ns();
-        let workers = self.names.iter().zip(&self.tapes);
-        let read = |(name, tape): (&String, &Arc<CachePadded<Tape>>)| WorkerTrace {
-            name: name.clone(),
-            recording: tape.read(),
+        let read = |worker: &WorkerTape| WorkerTrace {
+            name: worker.name.clone(),
+            recording: worker.tape.get().map(|tape| tape.read()).unwrap_or_default(),
         };
-        Trace { workers: workers.map(read).collect(), started_ns: self.started_ns, taken_ns }
+        let workers = self.workers.iter().map(read).collect();
+        Trace { workers, started_ns: self.started_ns, taken_ns }
     }
 }

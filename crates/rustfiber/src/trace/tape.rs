@@ -74,13 +74,19 @@ const _: () = assert!(size_of::<UnsafeCell<Timed>>() <= 40);
 /// One worker's row of slots.
 pub(super) struct Tape {
     slots: Box<[UnsafeCell<Timed>]>,
-    /// How many slots are filled; its worker's to write.
+    written: CachePadded<Written>,
+}
+
+/// The worker's to write.
+#[derive(Default)]
+struct Written {
+    /// How many slots are filled.
     len: AtomicUsize,
-    /// How many events came when all slots were filled; its worker's to write.
+    /// How many events came when all slots were filled.
     dropped: AtomicU64,
 }
 
-// SAFETY: a slot is written by the worker alone, before `len` passes it, and read only after.
+// SAFETY: a slot is written by the worker alone, before the length passes it, and read only after.
 unsafe impl Sync for Tape {}
 
 /// What a tape held at some moment.
@@ -96,8 +102,7 @@ impl Tape {
         let blank = Timed { at_ns: 0, event: Event::Unparks };
         Tape {
             slots: (0..slots).map(|_| UnsafeCell::new(blank)).collect(),
-            len: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
+            written: CachePadded::default(),
         }
     }
 
@@ -107,29 +112,29 @@ impl Tape {
     ///
     /// Only one thread, the worker's, calls this on a tape.
     unsafe fn record(&self, event: Event) {
-        let len = self.len.load(Ordering::Relaxed);
+        let len = self.written.len.load(Ordering::Relaxed);
         let Some(slot) = self.slots.get(len) else {
-            return add_one(&self.dropped, Ordering::Relaxed);
+            return add_one(&self.written.dropped, Ordering::Relaxed);
         };
-        // SAFETY: nobody reads at or above `len`, and this is the only writer.
+        // SAFETY: nobody reads at or above the length, and this is the only writer.
         unsafe { *slot.get() = Timed { at_ns: now_ns(), event } };
         // ORDERING: Release, pairs with the Acquire in `read`: publishes the slot.
-        self.len.store(len + 1, Ordering::Release);
+        self.written.len.store(len + 1, Ordering::Release);
     }
 
     /// Returns what is on the tape. Anybody may ask, at any time.
     pub(super) fn read(&self) -> Recording {
         // ORDERING: Acquire, pairs with the Release in `record`: the slots below are filled.
-        let len = self.len.load(Ordering::Acquire);
-        // SAFETY: slots below `len` are never written again.
+        let len = self.written.len.load(Ordering::Acquire);
+        // SAFETY: slots below the length are never written again.
         let events = self.slots[..len].iter().map(|slot| unsafe { *slot.get() }).collect();
-        Recording { events, dropped: self.dropped.load(Ordering::Relaxed) }
+        Recording { events, dropped: self.written.dropped.load(Ordering::Relaxed) }
     }
 }
 
 /// The writing end of a tape, in its worker.
 pub(crate) struct Recorder {
-    tape: Arc<CachePadded<Tape>>,
+    tape: Arc<Tape>,
     /// How many jobs have begun.
     runs: Cell<u64>,
     /// The job that runs now, the innermost if it helps another.
@@ -155,8 +160,8 @@ impl Recorder {
     ///
     /// # Safety
     ///
-    /// The caller is the worker's thread; it makes one for each tape, and `queues` stay with it.
-    pub(super) unsafe fn new(tape: Arc<CachePadded<Tape>>, queues: &mut WorkerQueues) -> Self {
+    /// The caller is the worker's thread, with which `queues` stay; nobody else writes to the tape.
+    pub(super) unsafe fn new(tape: Arc<Tape>, queues: &mut WorkerQueues) -> Self {
         let observed = Arc::clone(&tape);
         queues.set_observer(move |what| {
             let event = match what {
