@@ -1,8 +1,12 @@
-//! `cargo xtask demo`: the example `code_census` over real source trees.
+//! `cargo xtask demo`: the example `code_census` over real source trees; with `--trace`, a picture of
+//! what its workers did.
+
+mod timeline;
 
 use std::collections::BTreeSet;
 use std::env::consts::EXE_EXTENSION;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
@@ -15,6 +19,7 @@ use crate::project::Project;
 pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
     let mut roots = Vec::new();
     let mut options: Vec<OsString> = Vec::new();
+    let mut trace = None;
     loop {
         // What follows `--` is the example's, unread.
         if let Some(rest) = parser.try_raw_args()
@@ -25,6 +30,7 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
         }
         match parser.next()? {
             Some(Arg::Value(root)) => roots.push(PathBuf::from(root)),
+            Some(Arg::Long("trace")) => trace = Some(project.target.join("demo/trace.json")),
             Some(Arg::Long("workers")) => options.extend(["--workers".into(), parser.value()?]),
             Some(other) => return Err(other.unexpected().into()),
             None => break,
@@ -41,13 +47,26 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
             .collect::<std::io::Result<_>>()?;
     }
     let cargo = &project.cargo;
-    let example = ["-p", "rustfiber", "--example", "code_census"];
+    let mut example = vec!["-p", "rustfiber", "--example", "code_census"];
+    if let Some(file) = &trace {
+        fs::create_dir_all(project.target.join("demo"))?;
+        options.extend(["--trace".into(), file.into()]);
+        example.extend(["--features", "trace"]);
+    }
     cmd!(project.shell, "{cargo} build --release {example...}").quiet().run()?;
     // Not by `cargo run`, which prints every folder's name.
     let program = project.target.join("release/examples/code_census").with_extension(EXE_EXTENSION);
     let folders = if roots.len() == 1 { "folder" } else { "folders" };
     println!("A census of the Rust sources in {} {folders}: one job a file.", roots.len());
     cmd!(project.shell, "{program} {roots...} {options...}").quiet().run()?;
+    if let Some(file) = trace {
+        let picture = file.with_file_name("timeline.svg");
+        fs::write(&picture, timeline::render(&fs::read_to_string(&file)?)?)?;
+        println!(
+            "the timeline is {}; the trace opens at https://ui.perfetto.dev",
+            picture.display()
+        );
+    }
     Ok(true)
 }
 

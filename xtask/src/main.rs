@@ -29,8 +29,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const HELP: &str = "\
 usage: cargo xtask <command>
 
-  demo [DIR]... [--workers N] [-- ARGS]  count code with fibers: DIR, or this workspace and the
-                                         sources of its dependencies
+  demo [DIR]... [--workers N] [--trace] [-- ARGS]
+                                         count code with fibers: DIR, or this workspace and the
+                                         sources of its dependencies; --trace: and draw a timeline
   verify [--fast]                        every check; --fast: what takes about a minute
   loom [CRATE] [MODEL] [--preemptions N] the models, in every interleaving
   mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
