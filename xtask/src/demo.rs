@@ -1,8 +1,6 @@
 //! `cargo xtask demo`: the example `code_census` over real source trees; with `--trace`, a picture of
 //! what its workers did.
 
-mod timeline;
-
 use std::collections::BTreeSet;
 use std::env::consts::EXE_EXTENSION;
 use std::ffi::OsString;
@@ -12,14 +10,14 @@ use std::path::{Path, PathBuf};
 use lexopt::Arg;
 use xshell::cmd;
 
-use crate::Result;
 use crate::project::Project;
+use crate::{Result, timeline};
 
 /// Runs the example over the folders given, or over this workspace and its dependencies.
 pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
     let mut roots = Vec::new();
     let mut options: Vec<OsString> = Vec::new();
-    let mut trace = None;
+    let mut trace: Option<PathBuf> = None;
     loop {
         // What follows `--` is the example's, unread.
         if let Some(rest) = parser.try_raw_args()
@@ -30,7 +28,7 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
         }
         match parser.next()? {
             Some(Arg::Value(root)) => roots.push(PathBuf::from(root)),
-            Some(Arg::Long("trace")) => trace = Some(project.target.join("demo/trace.json")),
+            Some(Arg::Long("trace")) => trace = Some(project.target.join("demo/timeline.json")),
             Some(Arg::Long("workers")) => options.extend(["--workers".into(), parser.value()?]),
             Some(other) => return Err(other.unexpected().into()),
             None => break,
@@ -60,12 +58,7 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
     println!("A census of the Rust sources in {} {folders}: one job a file.", roots.len());
     cmd!(project.shell, "{program} {roots...} {options...}").quiet().run()?;
     if let Some(file) = trace {
-        let picture = file.with_file_name("timeline.svg");
-        fs::write(&picture, timeline::render(&fs::read_to_string(&file)?)?)?;
-        println!(
-            "the timeline is {}; the trace opens at https://ui.perfetto.dev",
-            picture.display()
-        );
+        println!("the timeline is {}", timeline::draw(&file)?.display());
     }
     Ok(true)
 }

@@ -14,6 +14,7 @@ mod outcome;
 mod process;
 mod project;
 mod tidy;
+mod timeline;
 mod verify;
 
 use std::error::Error;
@@ -38,6 +39,7 @@ usage: cargo xtask <command>
   asan                                   the memory tests under AddressSanitizer
   tidy                                   the rules of this repository
   instructions [--record]                instructions and allocations of each operation
+  timeline FILE                          draws the trace in FILE beside it, as SVG
   bench [FILTER] [--quick]               whole programs against their peers
 
 Logs are in target/verify, target/loom, target/mutants and target/asan.
@@ -75,6 +77,7 @@ fn dispatch() -> Result<bool> {
         "asan" => asan::run(&project, parser),
         "tidy" => tidy::run(&project, parser),
         "instructions" => instructions::run(&project, parser),
+        "timeline" => timeline::run(parser),
         "bench" => bench::run(&project, parser),
         unknown => Err(format!("there is no command {unknown:?}\n\n{HELP}").into()),
     }

@@ -23,11 +23,17 @@ const STEAL: &str = "#b3261e";
 const WAIT: &str = "#57606a";
 const OTHER: &str = "#8c959f";
 
-/// Told apart also by those who see fewer colours (Okabe and Ito), the darker ones first.
+/// Told apart also by those who see fewer colours (Okabe and Ito).
 const SITES: [&str; 6] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"];
 
+/// Colours on which white is easier to read than black.
+const DARK: [&str; 4] = ["#0072b2", "#009e73", "#d55e00", BLOCKED];
+
+/// How much of its colour a span has in which a job goes on after a wait.
+const PALE: f64 = 0.62;
+
 /// Columns of all lanes together, at most, so that the file stays small.
-const COLUMNS_MAX: usize = 12_000;
+const COLUMNS_MAX: usize = 6_000;
 /// Spans that a lane of the lower chart shows, about.
 const SPANS: f64 = 70.0;
 
@@ -46,7 +52,7 @@ pub(super) fn document(timeline: &Timeline) -> Document {
 
     page.y += 40.0;
     page.caption(&format!(
-        "The {} at the bracket: every span, and each wait from its suspension to its resumption",
+        "The {} at the bracket: every span, paler where a job goes on after a wait",
         duration(window.len())
     ));
     let part = Chart { range: window, top: page.y, lane_height, page: &mut page };
@@ -93,11 +99,12 @@ fn label(x: f64, y: f64, text: &str) -> Text {
 }
 
 fn heading(page: &mut Page, timeline: &Timeline) {
-    let (jobs, workers) = (grouped(timeline.job_count()), timeline.lanes.len());
-    let (time, steals) = (duration(timeline.range.len()), grouped(timeline.steal_count()));
-    let title = format!("{jobs} jobs on {workers} workers in {time}");
+    let (jobs, workers) = (timeline.job_count(), timeline.lanes.len());
+    let (jobs, workers) = (counted(jobs, "job"), counted(workers, "worker"));
+    let title = format!("{jobs} on {workers} in {}", duration(timeline.range.len()));
     page.add(label(LEFT, 42.0, &title).set("font-size", 24).set("font-weight", 600));
-    let mut more = format!("{steals} steals, {} suspensions", grouped(timeline.suspension_count));
+    let steals = counted(timeline.steal_count(), "steal");
+    let mut more = format!("{steals}, {}", counted(timeline.suspension_count, "suspension"));
     if timeline.dropped_count != 0 {
         let dropped = timeline.dropped_count;
         write!(more, "; {dropped} later events had no room and are not shown")
@@ -111,12 +118,12 @@ fn legend(page: &mut Page, timeline: &Timeline) {
     let mut entries: Vec<(&str, String)> = Vec::new();
     let (named, others) = timeline.sites.split_at(timeline.sites.len().min(SITES.len()));
     for (site, color) in named.iter().zip(SITES) {
-        let (jobs, time) = (grouped(site.job_count), duration(site.time));
-        entries.push((color, format!("{}: {jobs} jobs, {time}", site.name)));
+        let (jobs, time) = (counted(site.job_count, "job"), duration(site.time));
+        entries.push((color, format!("{}: {jobs}, {time}", site.name)));
     }
     if !others.is_empty() {
-        let jobs = others.iter().map(|site| site.job_count).sum();
-        entries.push((OTHER, format!("{} other places: {} jobs", others.len(), grouped(jobs))));
+        let jobs = counted(others.iter().map(|site| site.job_count).sum(), "job");
+        entries.push((OTHER, format!("{}: {jobs}", counted(others.len(), "other place"))));
     }
     let does = |what| move |segment: &Segment| segment.what == what;
     let segments = || timeline.lanes.iter().flat_map(|lane| &lane.segments);
@@ -124,12 +131,13 @@ fn legend(page: &mut Page, timeline: &Timeline) {
         entries.push((BLOCKED, "blocks its thread".to_owned()));
     }
     entries.push((PARKED, "parked".to_owned()));
-    entries.push(("#fff", "looks for work".to_owned()));
+    entries.push(("#fff", "between jobs".to_owned()));
     entries.push((STEAL, "steal".to_owned()));
+    entries.push((WAIT, "wait".to_owned()));
 
     let mut x = LEFT;
     for (color, text) in entries {
-        let width = 48.0 + 7.6 * text.chars().count() as f64;
+        let width = (48.0 + 7.6 * text.chars().count() as f64).round();
         if x + width > RIGHT + 20.0 {
             x = LEFT;
             page.y += 26.0;
@@ -137,6 +145,10 @@ fn legend(page: &mut Page, timeline: &Timeline) {
         let y = page.y;
         if color == STEAL {
             page.add(Path::new().set("d", triangle(x + 7.0, y - 11.0, 6.0)).set("fill", color));
+        } else if color == WAIT {
+            let arc = format!("M{x} {}c0 12 14 12 14 0", y - 9.0);
+            let arc = Path::new().set("d", arc).set("fill", "none");
+            page.add(arc.set("stroke", color).set("stroke-width", 1.2));
         } else {
             let swatch = Rectangle::new().set("x", x).set("y", y - 12.0).set("fill", color);
             page.add(swatch.set("width", 14).set("height", 14).set("stroke", GRID));
@@ -165,14 +177,14 @@ impl Chart<'_> {
             for (color, path) in shares.paths(y, self.lane_height) {
                 self.page.add(Path::new().set("fill", color).set("d", path));
             }
-            self.steals(lane, y, 3.0, columns);
+            self.steals(lane, y, 3.0);
         }
-        let bottom = self.lane_y(timeline.lanes.len());
+        let bottom = self.lane_y(timeline.lanes.len()) - self.lane_gap() + 4.0;
         let (from, to) = (self.x(window.begin), self.x(window.end).max(self.x(window.begin) + 3.0));
-        let bracket = format!("M{from:.1} {:.1}v8H{to:.1}v-8", bottom - 2.0);
+        let bracket = format!("M{from:.1} {bottom:.1}v8H{to:.1}v-8");
         let stroke = Path::new().set("d", bracket).set("fill", "none").set("stroke", TEXT);
         self.page.add(stroke.set("stroke-width", 2));
-        self.axis(bottom + 10.0);
+        self.axis(bottom + 14.0);
     }
 
     /// Draws each span by itself.
@@ -186,10 +198,10 @@ impl Chart<'_> {
                     spans = spans.add(self.span(timeline, segment, range, y));
                 }
             }
-            self.page.add(spans.set("stroke", "#fff").set("stroke-width", 0.5));
+            self.page.add(spans);
             self.names(timeline, lane, y);
             self.waits(lane, y);
-            self.steals(lane, y, 5.0, PLOT as usize);
+            self.steals(lane, y, 5.0);
         }
         let bottom = self.lane_y(timeline.lanes.len());
         self.axis(bottom);
@@ -218,9 +230,10 @@ impl Chart<'_> {
         Rectangle::new()
             .set("x", round(from))
             .set("y", round(y))
-            .set("width", round((to - from).max(0.5)))
+            .set("width", round((to - from - 0.6).max(1.0)))
             .set("height", round(self.lane_height))
             .set("fill", color(segment.what))
+            .set("fill-opacity", if segment.goes_on { PALE } else { 1.0 })
             .add(Title::new(hover))
     }
 
@@ -235,7 +248,8 @@ impl Chart<'_> {
             };
             let (from, to) = (self.x(range.begin), self.x(range.end));
             if to - from > 8.0 * name.chars().count() as f64 {
-                let ink = if segment.what == What::Parked { FAINT } else { "#fff" };
+                let is_dark = !segment.goes_on && DARK.contains(&color(segment.what));
+                let ink = if is_dark { "#fff" } else { TEXT };
                 let text = label((from + to) / 2.0, y + self.lane_height / 2.0 + 5.0, name);
                 self.page.add(text.set("text-anchor", "middle").set("fill", ink));
             }
@@ -251,7 +265,7 @@ impl Chart<'_> {
                 continue;
             }
             let (from, to) = (self.x(wait.begin), self.x(wait.end));
-            let depth = (4.0 + (to - from) / 20.0).min(self.lane_gap());
+            let depth = (3.0 + (to - from) / 20.0).min(self.lane_gap() * 0.55);
             write!(
                 arcs,
                 "M{from:.1} {bottom:.1}C{from:.1} {low:.1} {to:.1} {low:.1} {to:.1} {bottom:.1}",
@@ -263,16 +277,17 @@ impl Chart<'_> {
         self.page.add(path.set("stroke-width", 0.8).set("stroke-opacity", 0.7));
     }
 
-    /// Draws a mark above the lane for each steal, one a column.
-    fn steals(&mut self, lane: &Lane, y: f64, size: f64, columns: usize) {
-        let inside =
-            lane.steals.iter().filter(|at| (self.range.begin..=self.range.end).contains(at));
-        let column = |at: &f64| (self.x(*at) - LEFT) / PLOT * columns as f64;
-        let mut marks: Vec<u64> = inside.map(|at| column(at) as u64).collect();
-        marks.dedup();
-        let x = |mark: &u64| LEFT + (*mark as f64 + 0.5) / columns as f64 * PLOT;
-        let path: String =
-            marks.iter().map(|mark| triangle(x(mark), y - size * 1.6, size)).collect();
+    /// Draws a mark above the lane for each steal, where there is room for each.
+    fn steals(&mut self, lane: &Lane, y: f64, size: f64) {
+        let mut path = String::new();
+        let mut free_from = f64::MIN;
+        for at in lane.steals.iter().filter(|at| (self.range.begin..=self.range.end).contains(at)) {
+            let x = self.x(*at);
+            if x >= free_from {
+                path += &triangle(x, y - size * 1.6, size);
+                free_from = x + size;
+            }
+        }
         self.page.add(Path::new().set("d", path).set("fill", STEAL));
     }
 
@@ -293,11 +308,11 @@ impl Chart<'_> {
 
     /// Returns where a lane begins; there is room for marks above it.
     fn lane_y(&self, index: usize) -> f64 {
-        self.top + self.lane_gap() + index as f64 * (self.lane_height + self.lane_gap())
+        self.top + 14.0 + index as f64 * (self.lane_height + self.lane_gap())
     }
 
     fn lane_gap(&self) -> f64 {
-        (self.lane_height / 3.0).clamp(9.0, 24.0)
+        (self.lane_height / 2.5).clamp(9.0, 28.0)
     }
 
     fn x(&self, time: f64) -> f64 {
@@ -407,7 +422,7 @@ fn busiest_window(timeline: &Timeline) -> Range {
             happened[(((at - whole.begin) / length) as usize).min(count - 1)] += 1;
         }
     }
-    // The middle one by what happens in it: neither the emptiest nor the most crowded.
+    // Of the fuller ones, not the fullest: there the spans would be too many to be seen.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(|index| happened[*index]);
     let begin = whole.begin + order[count * 3 / 4] as f64 * length;
@@ -441,6 +456,10 @@ fn duration(us: f64) -> String {
     format!("{text} {unit}")
 }
 
+fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// Returns a number with its digits in groups of three.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -456,4 +475,57 @@ fn grouped(number: usize) -> String {
 
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        let times = [(0.0, "0"), (0.25, "250 ns"), (1.5, "1.5 µs"), (12.34, "12.3 µs")];
+        for (us, text) in times.into_iter().chain([(4e5, "400 ms"), (2e6, "2 s")]) {
+            assert_eq!(duration(us), text);
+        }
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        for (least, step) in [(0.7, 1.0), (1.0, 1.0), (1.1, 2.0), (30.0, 50.0), (51.0, 100.0)] {
+            assert!((nice_step(least) - step).abs() < 1e-9, "{least}");
+        }
+    }
+
+    #[test]
+    fn a_columns_colours_are_its_shares_of_the_time() {
+        let range = |begin, end| Range { begin, end };
+        let segment = |what, begin, end| Segment { what, range: range(begin, end), goes_on: false };
+        let segments = vec![
+            segment(What::Job(0), 0.0, 1.5),
+            segment(What::Parked, 1.5, 1.75),
+            segment(What::Job(9), 3.0, 4.0),
+        ];
+        let lane = Lane { segments, ..Lane::default() };
+        let shares = Shares::of(&lane, &range(0.0, 4.0), 4);
+        let (parked, other) = (stack_place(What::Parked), SITES.len());
+        let expected = [vec![(0, 1.0)], vec![(0, 0.5), (parked, 0.25)], vec![], vec![(other, 1.0)]];
+        for (column, expected) in shares.columns.iter().zip(expected) {
+            assert_eq!(
+                column.iter().map(|(at, share)| (*at, *share)).collect::<Vec<_>>(),
+                expected
+            );
+        }
+        let boxes = |color: &str| {
+            let paths = shares.paths(0.0, 100.0);
+            paths.into_iter().find(|(of, _)| *of == color).map(|(_, path)| path)
+        };
+        let quarter = PLOT / 4.0;
+        let full = format!("M{LEFT:.1} 100.0v-100h{quarter:.1}v100z");
+        let half = format!("M{:.1} 100.0v-50h{quarter:.1}v50z", LEFT + quarter);
+        assert_eq!(boxes(SITES[0]).unwrap(), full + &half);
+        assert!(boxes(PARKED).unwrap().contains(" 50.0v-25"));
+        assert!(boxes(BLOCKED).is_none());
+    }
 }

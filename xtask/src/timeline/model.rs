@@ -59,6 +59,8 @@ impl Range {
 pub(super) struct Segment {
     pub(super) what: What,
     pub(super) range: Range,
+    /// Whether its job had suspended before.
+    pub(super) goes_on: bool,
 }
 
 /// What a worker does.
@@ -104,10 +106,33 @@ struct Args {
     job: Option<String>,
 }
 
-/// The lanes while they are read.
+/// One lane while it is read.
+#[derive(Default)]
+struct LaneReader {
+    lane: Lane,
+    /// The spans that have begun, the innermost last, and whether they go on after a wait.
+    open: Vec<(What, bool)>,
+    /// When the last of them began or ended.
+    since: f64,
+}
+
+impl LaneReader {
+    /// Ends the segment of the innermost span, which another begins or ends.
+    fn cut(&mut self, at: f64) {
+        if let Some(&(what, goes_on)) = self.open.last()
+            && at > self.since
+        {
+            let range = Range { begin: self.since, end: at };
+            self.lane.segments.push(Segment { what, range, goes_on });
+        }
+        self.since = at;
+    }
+}
+
+/// Everything while it is read.
 #[derive(Default)]
 struct Reader {
-    lanes: BTreeMap<u64, (Lane, Vec<What>, f64)>,
+    lanes: BTreeMap<u64, LaneReader>,
     sites: Vec<Site>,
     indices: HashMap<String, usize>,
     jobs: HashSet<String>,
@@ -124,7 +149,7 @@ impl Timeline {
             reader.add(event)?;
         }
         let range = reader.range.ok_or("the trace holds no job")?;
-        let lanes = reader.lanes.into_values().map(|(lane, ..)| lane).collect();
+        let lanes = reader.lanes.into_values().map(|reader| reader.lane).collect();
         let timeline = Timeline {
             sites: reader.sites,
             lanes,
@@ -168,48 +193,42 @@ impl Reader {
     fn add(&mut self, event: Event) -> Result<()> {
         if event.ph == "M" {
             if let ("thread_name", Some(name)) = (event.name.as_str(), event.args.name) {
-                self.lanes.entry(event.tid).or_default().0.name = name;
+                self.lanes.entry(event.tid).or_default().lane.name = name;
             }
             return Ok(());
         }
-        let what = self.what(&event);
-        let lane = self.lanes.get_mut(&event.tid).ok_or("an event of an unnamed thread")?;
-        let (lane, open, since) = lane;
+        let span = self.span(&event);
+        let reader = self.lanes.get_mut(&event.tid).ok_or("an event of an unnamed thread")?;
         match event.ph.as_str() {
-            "B" | "E" => {
-                if let Some(what) = open.last()
-                    && event.ts > *since
-                {
-                    let range = Range { begin: *since, end: event.ts };
-                    lane.segments.push(Segment { what: *what, range });
-                }
-                *since = event.ts;
-                match event.ph.as_str() {
-                    "B" => open.push(what),
-                    _ => drop(open.pop()),
-                }
-                if event.cat == "job" {
-                    let range = self.range.get_or_insert(Range { begin: event.ts, end: event.ts });
-                    range.begin = range.begin.min(event.ts);
-                    range.end = range.end.max(event.ts);
-                }
+            "B" => {
+                reader.cut(event.ts);
+                reader.open.push(span);
             }
-            "i" if event.cat == "steal" => lane.steals.push(event.ts),
+            "E" => {
+                reader.cut(event.ts);
+                reader.open.pop();
+            }
+            "i" if event.cat == "steal" => reader.lane.steals.push(event.ts),
             "s" => {
                 self.suspension_count += 1;
                 self.flows.insert(event.id, event.ts);
             }
             "f" => {
                 let begin = self.flows.remove(&event.id).ok_or("a flow from nowhere")?;
-                lane.waits.push(Range { begin, end: event.ts });
+                reader.lane.waits.push(Range { begin, end: event.ts });
             }
             _ => {}
+        }
+        if event.cat == "job" {
+            let range = self.range.get_or_insert(Range { begin: event.ts, end: event.ts });
+            range.begin = range.begin.min(event.ts);
+            range.end = range.end.max(event.ts);
         }
         Ok(())
     }
 
-    /// Returns what a span shows, and counts a job that was not seen before.
-    fn what(&mut self, event: &Event) -> What {
+    /// Returns what a span shows, and whether it goes on with a job that was seen before.
+    fn span(&mut self, event: &Event) -> (What, bool) {
         match event.cat.as_str() {
             "job" => {
                 let next = self.indices.len();
@@ -217,15 +236,13 @@ impl Reader {
                 if site == next {
                     self.sites.push(Site { name: event.name.clone(), ..Site::default() });
                 }
-                if let Some(job) = &event.args.job
-                    && self.jobs.insert(job.clone())
-                {
-                    self.sites[site].job_count += 1;
-                }
-                What::Job(site)
+                let job = event.args.job.as_ref();
+                let is_new = job.is_some_and(|job| self.jobs.insert(job.clone()));
+                self.sites[site].job_count += usize::from(is_new);
+                (What::Job(site), !is_new)
             }
-            "blocked" => What::Blocked,
-            _ => What::Parked,
+            "blocked" => (What::Blocked, false),
+            _ => (What::Parked, false),
         }
     }
 }
