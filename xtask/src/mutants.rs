@@ -196,13 +196,14 @@ impl Runner<'_> {
                         .env("CARGO_TARGET_DIR", folder.join("loom")),
                 )
             }
-            Check::Test { krate, target, name, release } => {
+            Check::Test { krate, target, name, release, features } => {
                 let mut options = vec!["-p", krate];
                 match target.as_str() {
                     "lib" => options.push("--lib"),
                     target => options.extend(["--test", target]),
                 }
                 options.extend(release.then_some("--release"));
+                options.extend(features.iter().flat_map(|features| ["--features", features]));
                 Command::from(
                     cmd!(shell, "{cargo} test {options...} {no_run...} -- {name}")
                         .env("RUSTFIBER_TEST_SECONDS", PATIENCE_SECONDS)

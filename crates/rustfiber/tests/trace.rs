@@ -197,6 +197,30 @@ fn a_job_that_waits_is_two_spans_with_the_place_of_the_wait() {
 }
 
 #[test]
+fn jobs_that_suspend_in_turn_go_on_as_themselves() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let lines = runtime.run(|| {
+            let line = line!();
+            scope(|s| {
+                s.spawn(|| (0..3).for_each(|_| yield_now()));
+                s.spawn(|| (0..3).for_each(|_| yield_now()));
+            });
+            [line + 2, line + 3]
+        });
+        let checked = check(&trace_at_rest(&runtime));
+        for line in lines {
+            let spans = checked.of_line(line);
+            assert_eq!(spans.len(), 4, "{:?}", checked.spans);
+            assert!(spans.iter().all(|span| span.args["job"] == spans[0].args["job"]));
+            assert!(spans[..3].iter().all(|span| span.end_args["yields"] == true));
+        }
+        // The body of `run` waits for the scope.
+        assert_eq!(checked.flows, 2 * 3 + 1);
+    });
+}
+
+#[test]
 fn a_steal_names_its_victim_and_the_stolen_job_follows() {
     must_end(|| {
         let runtime = runtime_with(2);

@@ -33,7 +33,7 @@ pub(super) enum Check {
     /// Models of `tests/loom.rs`, by a part of their name.
     Loom { krate: String, model: String },
     /// Tests of one target, by a part of their name.
-    Test { krate: String, target: String, name: String, release: bool },
+    Test { krate: String, target: String, name: String, release: bool, features: Option<String> },
 }
 
 /// Reads the manifest.
@@ -66,9 +66,10 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Check::Loom { krate, model } => write!(f, "model {krate}:{model}"),
-            Check::Test { krate, target, name, release } => {
+            Check::Test { krate, target, name, release, features } => {
                 let release = if *release { " --release" } else { "" };
-                write!(f, "test {krate}:{target}:{name}{release}")
+                write!(f, "test {krate}:{target}:{name}{release}")?;
+                features.as_ref().map_or(Ok(()), |features| write!(f, " --features {features}"))
             }
         }
     }
@@ -115,6 +116,7 @@ struct CheckEntry {
     target: Option<String>,
     name: Option<String>,
     release: Option<bool>,
+    features: Option<String>,
 }
 
 impl Entry {
@@ -152,15 +154,20 @@ impl CheckEntry {
                 target: None,
                 name: None,
                 release: None,
+                features: None,
             } => Ok(Check::Loom { krate, model }),
             CheckEntry {
                 test: Some(krate),
                 target: Some(target),
                 name: Some(name),
                 release,
+                features,
                 loom: None,
                 model: None,
-            } => Ok(Check::Test { krate, target, name, release: release.unwrap_or(false) }),
+            } => {
+                let release = release.unwrap_or(false);
+                Ok(Check::Test { krate, target, name, release, features })
+            }
             _ => Err("`check` needs loom and model, or test, target and name".into()),
         }
     }
@@ -191,6 +198,11 @@ replace = 'Relaxed'
         let test = parse_with("check = { test = 'list', target = 'lib', name = 'swap' }").unwrap();
         assert_eq!(test[0].check.to_string(), "test list:lib:swap");
         assert!(test[0].hang_kills && !test[0].survives);
+        let check = "check = { test = 'list', target = 'lib', name = 'swap', features = 'x' }";
+        assert_eq!(
+            parse_with(check).unwrap()[0].check.to_string(),
+            "test list:lib:swap --features x"
+        );
         assert!(parse_with("check = { loom = 'list', name = 'swap' }").is_err());
         assert!(parse_with("check = { loom = 'list', model = 'swap', release = true }").is_err());
     }

@@ -35,6 +35,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: DOC_TESTS, fast: true, run: doc_tests },
     Step { name: "compile-fail", fast: true, run: compile_fail },
     Step { name: "release-tests", fast: false, run: release_tests },
+    Step { name: "trace-tests", fast: false, run: trace_tests },
     Step { name: "docs", fast: false, run: docs },
     Step { name: "instructions", fast: false, run: instructions },
     Step { name: "loom", fast: false, run: loom },
@@ -51,6 +52,14 @@ fn clippy(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     let cargo = &context.project.cargo;
     let command =
         cmd!(context.project.shell, "{cargo} clippy --workspace --all-targets -- -D warnings");
+    let outcome = must_succeed(command, log)?;
+    if !outcome.is_good() {
+        return Ok(outcome);
+    }
+    let command = cmd!(
+        context.project.shell,
+        "{cargo} clippy -p rustfiber --features trace --all-targets -- -D warnings"
+    );
     must_succeed(command, log)
 }
 
@@ -107,9 +116,18 @@ fn release_tests(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     run_tests("the optimised tests", command, LIMIT, log)
 }
 
+/// All tests again, with what records: it must not disturb, and has tests of its own.
+fn trace_tests(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
+    let cargo = &context.project.cargo;
+    let selection = ["-p", "rustfiber", "--features", "trace", "--no-fail-fast"];
+    let command = cmd!(context.project.shell, "{cargo} test {selection...}");
+    run_tests("the tests with `trace`", command, LIMIT, log)
+}
+
 fn docs(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     let cargo = &context.project.cargo;
-    let command = cmd!(context.project.shell, "{cargo} doc --workspace --no-deps");
+    let features = ["--features", "rustfiber/trace"];
+    let command = cmd!(context.project.shell, "{cargo} doc --workspace --no-deps {features...}");
     must_succeed(command.env("RUSTDOCFLAGS", "-D warnings"), log)
 }
 

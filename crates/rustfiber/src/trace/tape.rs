@@ -28,7 +28,8 @@ pub(super) enum Event {
     JobEnds {
         run: u64,
     },
-    /// The fiber of the job `run` leaves the worker to others; without a wait, it yields.
+    /// A fiber leaves the worker to others; without a wait, it yields. `run` is the last of its jobs
+    /// that has begun, by which its resumption is found.
     Suspends {
         run: u64,
         wait: Option<WaitPlace>,
@@ -137,7 +138,7 @@ pub(crate) struct Recorder {
     tape: Arc<Tape>,
     /// How many jobs have begun.
     runs: Cell<u64>,
-    /// The job that runs now, the innermost if it helps another.
+    /// The last job that has begun on the running fiber.
     current: Cell<u64>,
 }
 
@@ -145,7 +146,6 @@ pub(crate) struct Recorder {
 #[must_use = "a job that has begun ends"]
 pub(crate) struct JobRun {
     run: u64,
-    outer: u64,
 }
 
 /// A suspended job, until [`Recorder::resumes`].
@@ -184,13 +184,13 @@ impl Recorder {
     pub(crate) fn job_begins(&self, site: Site) -> JobRun {
         let run = self.runs.get() + 1;
         self.runs.set(run);
+        self.current.set(run);
         self.record(Event::JobBegins { run, site });
-        JobRun { run, outer: self.current.replace(run) }
+        JobRun { run }
     }
 
-    pub(crate) fn job_ends(&self, JobRun { run, outer }: JobRun) {
+    pub(crate) fn job_ends(&self, JobRun { run }: JobRun) {
         self.record(Event::JobEnds { run });
-        self.current.set(outer);
     }
 
     /// Notes that the running job suspends: for `wait`, or to yield.
