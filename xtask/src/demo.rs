@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: the example `code_census` over real source trees; with `--trace`, a picture of
-//! what its workers did.
+//! `cargo xtask demo`: the example `code_census` over real source trees; with `--trace`, a picture
+//! of what its workers did.
 
 use std::collections::BTreeSet;
 use std::env::consts::EXE_EXTENSION;

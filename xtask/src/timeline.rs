@@ -1,5 +1,5 @@
-//! `cargo xtask timeline FILE`: a trace as a picture. Above the whole run, where each column of a lane
-//! shows its shares of the time; below it a busy part, span by span.
+//! `cargo xtask timeline FILE`: a trace as a picture. Above the whole run, where each column of a
+//! lane shows its shares of the time; below it a busy part, span by span.
 
 mod draw;
 mod model;

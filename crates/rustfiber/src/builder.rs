@@ -129,11 +129,11 @@ impl Builder {
         self
     }
 
-    /// Sets how many events each worker has room for in its trace: 1 to 16 777 216. Default: 65 536.
-    /// Needs the feature `trace`.
+    /// Sets how many events each worker has room for in its trace: 1 to 16 777 216. Default:
+    /// 65 536. Needs the feature `trace`.
     ///
-    /// An event takes 40 bytes, which the worker allocates when it starts. A job makes two, and two more each time
-    /// that it suspends. What comes when the room is full is counted and not recorded.
+    /// An event takes 40 bytes, which the worker allocates when it starts. A job makes two, and two
+    /// more each time that it suspends. What comes when the room is full is counted, not recorded.
     #[cfg(feature = "trace")]
     pub fn trace_events(mut self, count: usize) -> Self {
         self.trace.events = count;

@@ -65,7 +65,7 @@ impl Trace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [Trace Event Format]: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+    /// [Trace Event Format]: https://www.chromium.org/developers/how-tos/trace-event-profiling-tool/
     pub fn write_chrome(&self, mut out: impl Write) -> io::Result<()> {
         chrome::write(self, &mut out)
     }

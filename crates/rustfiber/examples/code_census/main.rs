@@ -4,8 +4,8 @@
 //! Each file's job waits until every file of its directory has been read, and then ranks its
 //! identifiers against the directory's: so hundreds of fibers wait at once.
 //!
-//! Usage: `code_census [--workers N] [--trace FILE] [ROOT...]` (default root: the current directory).
-//! With the feature `trace`, it writes what the workers did as a timeline.
+//! Usage: `code_census [--workers N] [--trace FILE] [ROOT...]` (default root: the current
+//! directory). With the feature `trace`, it writes what the workers did as a timeline.
 
 mod census;
 #[path = "../support/mod.rs"]

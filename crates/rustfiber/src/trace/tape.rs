@@ -1,9 +1,9 @@
 //! One worker's events, as it writes them and as others read them.
 //!
-//! A *tape* is a fixed row of slots. Only its worker writes: it fills the first free slot, publishes
-//! the new length, and never touches that slot again. A reader takes the length, then the slots
-//! below it, which no longer change. A full tape keeps what it has and counts what comes later: what
-//! it keeps is a whole beginning, in which nothing ends or resumes that has not begun.
+//! A *tape* is a fixed row of slots. Only its worker writes: it fills the first free slot,
+//! publishes the new length, and never touches that slot again. A reader takes the length, then the
+//! slots below it, which no longer change. A full tape keeps what it has and counts what comes
+//! later: what it keeps is a whole beginning, in which nothing ends or resumes that has not begun.
 
 use std::cell::{Cell, UnsafeCell};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(super) enum Event {
     JobEnds {
         run: u64,
     },
-    /// A fiber leaves the worker to others; without a wait, it yields. `run` is the last of its jobs
-    /// that has begun, by which its resumption is found.
+    /// A fiber leaves the worker to others; without a wait, it yields. `run` is the last of its
+    /// jobs that has begun, by which its resumption is found.
     Suspends {
         run: u64,
         wait: Option<WaitPlace>,
