@@ -65,7 +65,7 @@ impl Trace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [Trace Event Format]: https://www.chromium.org/developers/how-tos/trace-event-profiling-tool/
+    /// [Trace Event Format]: https://perfetto.dev/docs/getting-started/other-formats
     pub fn write_chrome(&self, mut out: impl Write) -> io::Result<()> {
         chrome::write(self, &mut out)
     }

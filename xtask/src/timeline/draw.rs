@@ -1,6 +1,6 @@
 //! The picture: a heading, a legend, and two charts with a lane for each worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use svg::Document;
@@ -40,7 +40,7 @@ const SPANS: f64 = 70.0;
 /// Draws everything.
 pub(super) fn document(timeline: &Timeline) -> Document {
     let lane_height = (440.0 / timeline.lanes.len() as f64).clamp(14.0, 72.0);
-    let window = busiest_window(timeline);
+    let window = busy_window(timeline);
     let mut page = Page { content: Group::new(), y: 0.0 };
     heading(&mut page, timeline);
     legend(&mut page, timeline);
@@ -408,24 +408,36 @@ fn color(what: What) -> &'static str {
     STACK[stack_place(what)]
 }
 
-/// Returns the part of the run in which most happens, as long as a legible chart of it may be.
-fn busiest_window(timeline: &Timeline) -> Range {
+/// Returns a part of the run that shows much, and not too much of it.
+fn busy_window(timeline: &Timeline) -> Range {
     let whole = timeline.range;
     let spans = timeline.lanes.iter().map(|lane| lane.segments.len()).max().unwrap_or(0);
     let count = (spans as f64 / SPANS).clamp(1.0, 100_000.0) as usize;
     let length = whole.len() / count as f64;
-    let mut happened = vec![0_usize; count];
-    for lane in &timeline.lanes {
-        let jobs = lane.segments.iter().filter(|one| matches!(one.what, What::Job(_)));
-        let ends = jobs.map(|one| one.range.end).chain(lane.steals.iter().copied());
-        for at in ends.filter(|at| (whole.begin..whole.end).contains(at)) {
-            happened[(((at - whole.begin) / length) as usize).min(count - 1)] += 1;
-        }
+    let place = |at: f64| (((at - whole.begin) / length).max(0.0) as usize).min(count - 1);
+
+    #[derive(Clone, Default)]
+    struct Window {
+        spans: usize,
+        steals_and_waits: usize,
+        kinds: HashSet<What>,
     }
-    // Of the fuller ones, not the fullest: there the spans would be too many to be seen.
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|index| happened[*index]);
-    let begin = whole.begin + order[count * 3 / 4] as f64 * length;
+    let mut windows = vec![Window::default(); count];
+    for lane in &timeline.lanes {
+        for segment in &lane.segments {
+            let window = &mut windows[place(segment.range.end)];
+            window.spans += 1;
+            window.kinds.insert(segment.what);
+        }
+        for wait in lane.waits.iter().filter(|wait| place(wait.begin) == place(wait.end)) {
+            windows[place(wait.begin)].steals_and_waits += 1;
+        }
+        lane.steals.iter().for_each(|at| windows[place(*at)].steals_and_waits += 1);
+    }
+    let spans_max = 2.0 * SPANS * timeline.lanes.len() as f64;
+    let legible = windows.iter().enumerate().filter(|(_, one)| (one.spans as f64) <= spans_max);
+    let best = legible.max_by_key(|(_, one)| (one.kinds.len(), one.steals_and_waits));
+    let begin = whole.begin + best.map_or(0, |(index, _)| index) as f64 * length;
     Range { begin, end: begin + length }
 }
 
