@@ -285,7 +285,8 @@ impl Runtime {
     }
 
     /// Returns what the workers have recorded since they started. They go on recording; what they
-    /// do during the call may be in it or not. Needs the feature `trace`.
+    /// do during the call may be in it or not, and so may the end of a job whose result has just
+    /// been returned. Needs the feature `trace`.
     ///
     /// # Examples
     ///

@@ -1,11 +1,11 @@
 //! What is recorded without the feature `trace`: nothing, in no room, by no instruction.
 
+use deque_scheduler::WorkerQueues;
 use topology::CpuSet;
 
 use crate::dump::Site;
 use crate::error::BuildError;
 use crate::latch::Wait;
-use deque_scheduler::WorkerQueues;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings;
