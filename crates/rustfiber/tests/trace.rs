@@ -380,10 +380,10 @@ fn room_for_no_event_or_for_too_many_is_refused() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn a_pinned_workers_track_names_its_cpus() {
     let pinning = rustfiber::PinningStrategy::Cores;
-    // Where threads cannot be pinned there is nothing to name.
-    let Ok(runtime) = Runtime::builder().workers(1).pinning(pinning).build() else { return };
+    let runtime = Runtime::builder().workers(1).pinning(pinning).build().unwrap();
     let checked = check(&runtime.trace());
     let name = &checked.thread_names[&1];
     assert!(name.starts_with("worker 0 (cpu ") && name.ends_with(')'), "{name}");
