@@ -2,6 +2,7 @@
 
 mod fibers;
 mod fork_join;
+mod frame_loop;
 mod schedules;
 mod spawning;
 mod speed_up;
@@ -86,6 +87,7 @@ pub fn workloads() -> impl Iterator<Item = &'static Workload> {
         fibers::WORKLOADS,
         waking::WORKLOADS,
         schedules::WORKLOADS,
+        frame_loop::WORKLOADS,
         speed_up::WORKLOADS,
     ];
     groups.into_iter().flatten()
