@@ -1,8 +1,12 @@
 //! Programs made of joins: the system's own `join`, and the same work on every side.
 
+use std::hint::black_box;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use super::{Context, With, Workload};
 use crate::fork_join::{
-    Tree, cilksort, fibonacci, fibonacci_by_addition, parallel_for, plain_for, queens,
+    Tree, cilksort, fibonacci, fibonacci_by_addition, mix, parallel_for, plain_for, queens,
     queens_by_table, skynet, skynet_by_formula, tree_sum,
 };
 use crate::matmul::{Matrix, multiply};
@@ -177,8 +181,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "parallel-for/100-ns",
-        about: "a loop by halving down to single items of about 100 ns",
-        bound: "half of sequential; a join costs as much as an item",
+        about: "a loop over items of about 100 ns, as each system's users write it; chili by halving",
+        bound: "half of sequential",
         make: |context, with| for_items(context, 60, with),
     },
     Workload {
@@ -202,14 +206,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "parallel-for/empty",
         about: "ten thousand loops of 16 empty items each on a hot pool, one after the other",
-        bound: "15 joins a loop; sequential shows how little there is to gain",
+        bound: "sequential: there is nothing to gain",
         make: |context, with| {
             let loops = context.pick(1_000, 10_000);
             let expected = equals(plain_for(0..16, 0).wrapping_mul(loops));
-            with(&fork_join_systems!(context.pools, expected, |s, S| {
-                let one = |_| parallel_for::<S>(s, 0..std::hint::black_box(16), 0);
-                (0..loops).map(one).fold(0, u64::wrapping_add)
-            }));
+            with(&loop_systems(context, loops, 16, 0, expected));
         },
     },
 ];
@@ -219,5 +220,53 @@ fn for_items(context: &Context, work: u32, with: With<'_>) {
     let steps: u64 = context.pick(20_000_000, 300_000_000);
     let items = steps / u64::from(work);
     let expected = equals(plain_for(0..items, work));
-    with(&fork_join_systems!(context.pools, expected, |s, S| parallel_for::<S>(s, 0..items, work)));
+    with(&loop_systems(context, 1, items, work, expected));
+}
+
+/// A loop so often, as each system's users would write it: where there is no loop, by halving.
+fn loop_systems<'a>(
+    context: &'a Context,
+    loops: u64,
+    items: u64,
+    work: u32,
+    check: impl Fn(u64) + Copy + 'a,
+) -> Vec<System<'a>> {
+    let pools = &context.pools;
+    let repeat = move |one: &dyn Fn(u64) -> u64| {
+        (0..loops).map(|_| one(black_box(items))).fold(0, u64::wrapping_add)
+    };
+    vec![
+        System::checked(
+            "rustfiber",
+            move || {
+                let one = |items: u64| {
+                    let item = |item| mix(item as u64, work);
+                    rustfiber::par_map_reduce(0..items as usize, item, u64::wrapping_add)
+                        .expect("there are items")
+                };
+                pools.rustfiber.run(|| repeat(&one))
+            },
+            check,
+        ),
+        System::checked(
+            "rayon",
+            move || {
+                let one = |items: u64| {
+                    let items = (0..items).into_par_iter().map(|item| mix(item, work));
+                    items.reduce(|| 0, u64::wrapping_add)
+                };
+                pools.rayon.install(|| repeat(&one))
+            },
+            check,
+        ),
+        System::checked(
+            "chili",
+            move || {
+                let halve = |items| parallel_for::<Chili>(&mut pools.chili.scope(), 0..items, work);
+                repeat(&halve)
+            },
+            check,
+        ),
+        System::checked("sequential", move || repeat(&|items| plain_for(0..items, work)), check),
+    ]
 }

@@ -196,6 +196,14 @@ impl WorkerQueues {
         self.scheduler.sleep.notify_job();
     }
 
+    /// Tells whether this worker's own queues are empty. Thieves may empty them at any time; nobody
+    /// else fills them.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty()
+    }
+
     /// Takes an unstarted spawned job for which `wanted` holds, wherever in the pool it lies.
     ///
     /// For whoever waits for that job and cannot leave the core to it. Looks at this worker's own

@@ -12,6 +12,7 @@ mod job;
 mod join;
 mod latch;
 mod panic;
+mod parallel;
 mod runtime;
 mod scope;
 mod spawn;
@@ -29,6 +30,7 @@ pub use dump::{Dump, FiberDump, FiberState, WaitKind};
 pub use error::{BuildError, FiberLimit, ShutdownError};
 pub use event::Event;
 pub use join::join;
+pub use parallel::{par_for, par_for_each, par_map_reduce};
 pub use runtime::Runtime;
 pub use scope::{Scope, scope};
 pub use spawn::{JoinHandle, spawn};
@@ -54,7 +56,7 @@ pub fn yield_now() {
 /// Returns the index of the worker that runs the caller.
 #[must_use]
 pub fn current_worker() -> Option<usize> {
-    Worker::current().map(|worker| worker.queues.index())
+    Worker::current().map(Worker::index)
 }
 
 /// Runs `f`, inside which a wait never suspends: it runs the awaited jobs that have not started,

@@ -279,6 +279,15 @@ impl Worker {
         }
     }
 
+    pub(crate) fn index(&self) -> usize {
+        self.queues.index()
+    }
+
+    /// Tells whether a thief that came to this worker would leave with nothing.
+    pub(crate) fn has_nothing_to_steal(&self) -> bool {
+        self.queues.is_empty()
+    }
+
     /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), not inside
     /// `without_suspending` (rule 11), and not inside a fiber that the job itself has made: only
     /// that one's maker can suspend it.
