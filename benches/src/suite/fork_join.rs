@@ -181,7 +181,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "parallel-for/100-ns",
-        about: "a loop over items of about 100 ns, as each system's users write it; chili by halving",
+        about: "a loop over items of about 100 ns, as each system's users write it; chili has no \
+                loop, and halves",
         bound: "half of sequential",
         make: |context, with| for_items(context, 60, with),
     },

@@ -83,7 +83,8 @@ pub fn par_for_each<T: Send>(items: &mut [T], f: impl Fn(&mut T) + Sync) {
 ///
 /// ```
 /// let words = ["split", "where", "somebody", "asks"];
-/// let all = rustfiber::par_map_reduce(0..words.len(), |n| words[n].to_owned(), |a, b| a + " " + &b);
+/// let own = |n: usize| words[n].to_owned();
+/// let all = rustfiber::par_map_reduce(0..words.len(), own, |a, b| a + " " + &b);
 /// assert_eq!(all.as_deref(), Some("split where somebody asks"));
 /// ```
 pub fn par_map_reduce<T: Send>(
