@@ -24,6 +24,7 @@ use corosensei::stack as switch;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::stack::{Stack, StackRange};
+use crate::thread_sanitizer::Context;
 
 /// The most bytes that a fiber's closure may capture: what corosensei agrees to move to the stack.
 const CAPTURE_BYTES_MAX: usize = 1024;
@@ -73,6 +74,7 @@ thread_local! {
 pub struct Fiber<Input, Yield, Return> {
     coroutine: ManuallyDrop<Coroutine<Input, Yield, thread::Result<Return>, SwitchStack>>,
     stack: StackRange,
+    context: Context,
     // Says here, too, what corosensei says: not `Send`. And not `Sync`, which nobody needs.
     thread_bound: PhantomData<*mut ()>,
 }
@@ -183,7 +185,7 @@ impl<Input, Yield, Return> Fiber<Input, Yield, Return> {
             catch_unwind(AssertUnwindSafe(|| f(suspender, input)))
         });
         let coroutine = ManuallyDrop::new(coroutine);
-        Fiber { coroutine, stack: range, thread_bound: PhantomData }
+        Fiber { coroutine, stack: range, context: Context::new(), thread_bound: PhantomData }
     }
 
     /// Runs the fiber until it suspends or ends.
@@ -201,7 +203,10 @@ impl<Input, Yield, Return> Fiber<Input, Yield, Return> {
     pub fn resume(&mut self, input: Input) -> Resumed<Yield, Return> {
         assert!(!self.is_finished(), "fiber-stack: a finished fiber was resumed");
         let outer = RUNNING.get();
+        let resumer = self.context.enter();
+        // Comes back here in any case: the fiber's panics are caught on its own stack.
         let result = self.coroutine.resume(input);
+        resumer.enter();
         RUNNING.set(outer);
         match result {
             CoroutineResult::Yield(value) => Resumed::Suspended(value),
@@ -231,6 +236,7 @@ impl<Input, Yield, Return> Fiber<Input, Yield, Return> {
         if this.is_suspended() {
             panic!("{}", this.leak_message());
         }
+        this.context.retire();
         let closure_dropped = this.drop_closure();
         // SAFETY: `this` is neither used again nor dropped.
         let coroutine = unsafe { ManuallyDrop::take(&mut this.coroutine) };
@@ -274,6 +280,7 @@ impl<Input, Yield, Return> Fiber<Input, Yield, Return> {
 
 impl<Input, Yield, Return> Drop for Fiber<Input, Yield, Return> {
     fn drop(&mut self) {
+        self.context.retire();
         if self.is_suspended() {
             // The coroutine is not dropped: its stack stays mapped.
             let message = self.leak_message();

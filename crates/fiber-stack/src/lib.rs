@@ -3,6 +3,7 @@
 mod error;
 mod fiber;
 mod stack;
+mod thread_sanitizer;
 
 pub use error::{StackError, StackErrorKind};
 pub use fiber::{Fiber, Resumed, Suspender};

@@ -50,7 +50,7 @@ fn minimum_size() -> StackSize {
 }
 
 /// Lets this process have `extra_bytes` more address space than it has now.
-#[cfg(all(target_os = "linux", not(feature = "sanitizer")))]
+#[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn limit_address_space(extra_bytes: usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').next().unwrap().parse().unwrap();
@@ -63,9 +63,9 @@ fn limit_address_space(extra_bytes: usize) {
     assert_eq!(answer, 0);
 }
 
-// Not under AddressSanitizer, whose own mappings the limit would refuse.
+// Not under a sanitizer, whose own mappings the limit would refuse.
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "sanitizer")))]
+#[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn refused_mapping_is_an_error_that_keeps_the_systems_reason() {
     use std::error::Error;
     use std::io;
@@ -97,8 +97,9 @@ fn refused_mapping_is_an_error_that_keeps_the_systems_reason() {
     println!("{REACHED_THE_END}");
 }
 
+// Not under ThreadSanitizer, which itself takes some of the mappings for each stack.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustfiber_tsan)))]
 fn stacks_end_at_the_budget_and_the_process_goes_on() {
     // With more mappings than this the test would map for minutes; the arithmetic has its own test.
     const FEASIBLE_COUNT: usize = 100_000;
@@ -185,6 +186,8 @@ fn byte_below_a_stack_cannot_be_written() {
     assert!(!description.contains(REACHED_THE_END), "{description}");
     if cfg!(feature = "sanitizer") {
         assert!(description.contains("AddressSanitizer: SEGV"), "{description}");
+    } else if cfg!(rustfiber_tsan) {
+        assert!(description.contains("ThreadSanitizer: SEGV"), "{description}");
     } else {
         let signal = output.status.signal();
         assert!(matches!(signal, Some(libc::SIGSEGV | libc::SIGBUS)), "{description}");

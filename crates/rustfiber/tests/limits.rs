@@ -145,7 +145,7 @@ fn waiting_without_a_fiber_panics_with_the_limit_and_the_remedy() {
 }
 
 /// Lets this process have `extra_bytes` more address space than it has now.
-#[cfg(all(target_os = "linux", not(feature = "sanitizer")))]
+#[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn limit_address_space(extra_bytes: usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').next().unwrap().parse().unwrap();
@@ -158,9 +158,9 @@ fn limit_address_space(extra_bytes: usize) {
     assert_eq!(answer, 0);
 }
 
-// Not under AddressSanitizer, whose own mappings the limit would refuse.
+// Not under a sanitizer, whose own mappings the limit would refuse.
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "sanitizer")))]
+#[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn refused_threads_are_an_error_and_leave_nothing_behind() {
     support::in_child("refused_threads_are_an_error_and_leave_nothing_behind", || {
         limit_address_space(2 << 30);
@@ -182,7 +182,7 @@ fn refused_threads_are_an_error_and_leave_nothing_behind() {
 }
 
 #[test]
-#[cfg(all(target_os = "linux", not(feature = "sanitizer")))]
+#[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn refused_mappings_cost_jobs_their_fibers_but_not_their_run() {
     support::in_child("refused_mappings_cost_jobs_their_fibers_but_not_their_run", || {
         let runtime = Runtime::builder().workers(2).build().unwrap();

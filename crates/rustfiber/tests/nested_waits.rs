@@ -49,7 +49,8 @@ fn nest(levels: usize, by: By, frames: &Arc<Mutex<Vec<usize>>>) {
 
 #[track_caller]
 fn assert_ten_thousand_nested_waits_share_no_stack(by: By) {
-    const LEVELS: usize = 10_000;
+    // ThreadSanitizer takes mappings of its own for each live fiber, and the system has no more.
+    const LEVELS: usize = if cfg!(rustfiber_tsan) { 1_000 } else { 10_000 };
     for workers in [1, 2, 4] {
         must_end(move || {
             let builder = Runtime::builder().workers(workers).stack_size(STACK_BYTES);
