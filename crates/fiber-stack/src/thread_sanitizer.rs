@@ -85,13 +85,13 @@ mod on {
 
         /// Says that this fiber runs from now on.
         ///
-        /// Inlined, as the resumer's `enter` is, so that both happen in one function: one that began
-        /// in one context and ended in another would take a frame off the wrong call stack.
+        /// Inlined, as the resumer's `enter` is, so that both happen in one function: one that
+        /// began in one context and ended in another would take a frame off the wrong call stack.
         #[inline(always)]
         pub(crate) fn enter(&self) -> Resumer {
             // SAFETY: takes nothing.
             let resumer = Resumer(unsafe { __tsan_get_current_fiber() });
-            // SAFETY: the context lives until it is retired, and one thread at a time has the fiber.
+            // SAFETY: the context lives until it is retired, and only one thread has the fiber.
             unsafe { __tsan_switch_to_fiber(self.0, SYNCHRONIZES) };
             resumer
         }
@@ -99,8 +99,8 @@ mod on {
         /// Ends the context, of a fiber that is never resumed again.
         pub(crate) fn retire(&mut self) {
             let context = mem::replace(&mut self.0, null_mut());
-            // ORDERING: Relaxed, so that the sanitizer sees no order between fibers here. In truth it
-            // makes every read-modify-write a full barrier, and its own locks guard contexts.
+            // ORDERING: Relaxed, so that the sanitizer sees no order between fibers here. In truth
+            // it makes every read-modify-write a full barrier.
             let index = RETIRED.fetch_add(1, Ordering::Relaxed) % QUARANTINE_COUNT;
             let oldest = QUARANTINE[index].swap(context, Ordering::Relaxed);
             if !oldest.is_null() {

@@ -72,7 +72,9 @@ fn turns(rounds: usize) -> Vec<(Counter, Counter)> {
 
 #[test]
 fn joins_and_waits_allocate_nothing_in_the_steady_state() {
-    for workers in [1, 2] {
+    // For ThreadSanitizer crossbeam orders by a list, at each steal, what it orders by a fence.
+    let counts: &[usize] = if cfg!(rustfiber_tsan) { &[1] } else { &[1, 2] };
+    for &workers in counts {
         let runtime = Runtime::builder().workers(workers).build().unwrap();
         runtime.run(|| {
             // Warm: queues have grown, stacks are cached, records are made.
