@@ -3,7 +3,6 @@
 //! One file per command; what they share is in `project` (where things are), `process` (running a
 //! program under a log and a time limit) and `outcome` (counting).
 
-mod asan;
 mod bench;
 mod demo;
 mod harness;
@@ -13,6 +12,7 @@ mod mutants;
 mod outcome;
 mod process;
 mod project;
+mod sanitize;
 mod tidy;
 mod timeline;
 mod verify;
@@ -36,13 +36,17 @@ usage: cargo xtask <command>
   verify [--fast]                        every check; --fast: what takes about a minute
   loom [CRATE] [MODEL] [--preemptions N] the models, in every interleaving
   mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
-  asan                                   the memory tests under AddressSanitizer
+  sanitize [address|thread|memcheck]... [--install]
+                                         the tests under the tools that are named, or under all;
+                                         --install: gets what is missing from Debian, and runs
+                                         only tools that are named
   tidy                                   the rules of this repository
   instructions [--record]                instructions and allocations of each operation
   timeline FILE                          draws the trace in FILE beside it, as SVG
   bench [FILTER] [--quick]               whole programs against their peers
 
-Logs are in target/verify, target/loom, target/mutants and target/asan.
+Logs are in target/verify, target/loom, target/mutants and
+target/sanitize.
 ";
 
 fn main() -> ExitCode {
@@ -74,7 +78,7 @@ fn dispatch() -> Result<bool> {
         "verify" => verify::run(&project, parser),
         "loom" => loom::run(&project, parser),
         "mutants" => mutants::run(&project, parser),
-        "asan" => asan::run(&project, parser),
+        "sanitize" => sanitize::run(&project, parser),
         "tidy" => tidy::run(&project, parser),
         "instructions" => instructions::run(&project, parser),
         "timeline" => timeline::run(parser),

@@ -10,7 +10,7 @@ use crate::harness::run_tests;
 use crate::outcome::Outcome;
 use crate::process::Log;
 use crate::project::crate_name;
-use crate::{Result, asan, instructions, loom, mutants, tidy};
+use crate::{Result, instructions, loom, mutants, sanitize, tidy};
 
 /// One check.
 pub(super) struct Step {
@@ -39,7 +39,9 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "docs", fast: false, run: docs },
     Step { name: "instructions", fast: false, run: instructions },
     Step { name: "loom", fast: false, run: loom },
+    Step { name: "memcheck", fast: false, run: memcheck },
     Step { name: "asan", fast: false, run: asan },
+    Step { name: "tsan", fast: false, run: tsan },
     Step { name: "mutants", fast: false, run: mutants },
 ];
 
@@ -140,7 +142,15 @@ fn instructions(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
 }
 
 fn asan(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
-    asan::check(context.project, log)
+    sanitize::check(context.project, &sanitize::ADDRESS, log)
+}
+
+fn tsan(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
+    sanitize::check(context.project, &sanitize::THREAD, log)
+}
+
+fn memcheck(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
+    sanitize::check(context.project, &sanitize::MEMCHECK, log)
 }
 
 fn mutants(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
