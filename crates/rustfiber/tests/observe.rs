@@ -71,7 +71,8 @@ fn stats_tell_how_many_fibers_waited_at_once() {
     });
     let total = runtime.stats().total();
     assert!(total.fibers_peak >= 100, "99 jobs and the scope waited: {total:?}");
-    assert!(total.suspensions >= 100, "{total:?}");
+    // Neither the last job nor, if all have ended before it looks, the scope has to suspend.
+    assert!(total.suspensions >= 99, "{total:?}");
 }
 
 #[test]
