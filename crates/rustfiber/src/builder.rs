@@ -11,6 +11,7 @@ use deque_scheduler::Scheduler;
 use fiber_stack::{StackCache, StackPool, StackSize};
 use topology::{CpuSet, PinError, Topology, pin_current_thread, placement, steal_order};
 
+use crate::clock;
 use crate::error::BuildError;
 use crate::home::Home;
 use crate::panic::{PanicHandler, abort};
@@ -151,6 +152,7 @@ impl Builder {
     ///
     /// Waits until all workers are pinned, if they are to be.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        clock::start();
         let size = StackSize::new(self.stack_bytes.unwrap_or(StackSize::DEFAULT_BYTES));
         let size = size.map_err(BuildError::StackSize)?;
         let cpus = || thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -3,9 +3,8 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use deque_scheduler::sleep::{GenericParker, ParkSlot};
 use deque_scheduler::{Batch, Chain, Inbox, Link, Linked};
@@ -13,10 +12,11 @@ use fiber_stack::{Fiber, Suspender};
 use intrusive_waitlist::{FiberHandle, WakeHandle, Woken};
 use parking_lot::Mutex;
 
+use crate::clock::ticks;
 use crate::dump::{Activity, FiberDump};
 use crate::job::JobId;
 use crate::latch::Wait;
-use crate::worker::{Order, Why};
+use crate::worker::{Order, Why, Worker};
 
 /// One worker's address: where its fibers are sent when they are woken.
 pub(crate) struct Home {
@@ -65,7 +65,7 @@ impl Home {
             suspender: Cell::new(ptr::null()),
             job: Cell::new(None),
             activity: Activity::new(),
-            woken_at_ns: AtomicU64::new(0),
+            woken_at: AtomicU64::new(0),
         }));
         self.records.lock().push(record);
         record
@@ -96,9 +96,9 @@ pub(crate) struct FiberRecord {
     /// The home worker's alone: the job that the fiber has started, the innermost if it helps.
     pub(crate) job: Cell<Option<JobId>>,
     pub(crate) activity: Activity,
-    /// When the fiber was woken, by [`now_ns`]; zero otherwise. The waker's, until the fiber is in
+    /// When the fiber was woken, by [`ticks`]; zero otherwise. The waker's, until the fiber is in
     /// the inbox; then the home worker's.
-    pub(crate) woken_at_ns: AtomicU64,
+    pub(crate) woken_at: AtomicU64,
 }
 
 // SAFETY: other threads touch `home`, the atomics and, through the inbox's protocol, `link`; the
@@ -123,20 +123,14 @@ impl FiberRecord {
     }
 
     /// Notes that the fiber can go on. The waker's, before the push.
-    fn set_woken(&self, now_ns: u64) {
+    fn set_woken(&self, now: u64) {
         // ORDERING: Relaxed; the inbox publishes it to the home worker.
-        self.woken_at_ns.store(now_ns, Ordering::Relaxed);
+        self.woken_at.store(now, Ordering::Relaxed);
         self.activity.set_ready();
     }
 }
 
-/// Nanoseconds since some moment in this process, never zero.
-pub(crate) fn now_ns() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
-}
-
-/// Sends a suspended fiber to its home worker.
+/// Sends a suspended fiber to its home worker; there, it only queues up.
 ///
 /// # Safety
 ///
@@ -145,18 +139,29 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
     let record = fiber.cast::<FiberRecord>();
     // SAFETY: records are never freed.
     let woken = unsafe { record.as_ref() };
-    woken.set_woken(now_ns());
+    woken.set_woken(ticks());
     let home = woken.home;
-    // SAFETY: the caller owns the record's place in a queue.
-    home.inbox.push(unsafe { Batch::of(record) });
-    home.slot.wake();
+    match Worker::current() {
+        // SAFETY: the caller owns the record's place in a queue.
+        Some(worker) if worker.is_at(home) => unsafe { worker.push_ready(record) },
+        _ => {
+            // SAFETY: as above.
+            home.inbox.push(unsafe { Batch::of(record) });
+            home.slot.wake();
+        }
+    }
 }
 
 /// Homes that one batch wake keeps apart; more are flushed early.
 const GROUPS: usize = 8;
 
-/// Wakes everybody claimed by a completion: one push and one unpark for each home worker.
+/// Wakes everybody claimed by a completion: one push and one unpark for each home worker, and
+/// neither for the fibers of the caller's own.
 pub(crate) fn wake_all(woken: Woken) {
+    if woken.is_empty() {
+        return;
+    }
+    let here = Worker::current();
     let mut groups: [Option<(&'static Home, Batch<FiberRecord>)>; GROUPS] = Default::default();
     let mut evict = 0;
     let mut now = None;
@@ -168,8 +173,15 @@ pub(crate) fn wake_all(woken: Woken) {
         let record = fiber.fiber().cast::<FiberRecord>();
         // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
         let woken = unsafe { record.as_ref() };
-        woken.set_woken(*now.get_or_insert_with(now_ns));
+        woken.set_woken(*now.get_or_insert_with(ticks));
         let home = woken.home;
+        if let Some(worker) = here
+            && worker.is_at(home)
+        {
+            // SAFETY: the claim passed the suspended fiber to this waker, once.
+            unsafe { worker.push_ready(record) };
+            continue;
+        }
         let same = |group: &Option<(&Home, _)>| {
             group.as_ref().is_none_or(|(other, _)| ptr::eq(*other, home))
         };
@@ -181,7 +193,7 @@ pub(crate) fn wake_all(woken: Woken) {
             flush(groups[place].take());
         }
         let (_, batch) = groups[place].get_or_insert_with(|| (home, Batch::new()));
-        // SAFETY: the claim passed the suspended fiber to this waker, once.
+        // SAFETY: as above.
         unsafe { batch.add(record) };
     }
     groups.into_iter().for_each(flush);

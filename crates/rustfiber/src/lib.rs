@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod clock;
 #[cfg(doctest)]
 mod compile_fail;
 mod counter;

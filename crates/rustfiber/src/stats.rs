@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use deque_scheduler::WorkerStats as QueueStats;
 
+use crate::clock::ticks_to_duration;
+
 /// What a runtime has done so far: see [`Runtime::stats`](crate::Runtime::stats).
 ///
 /// While the runtime works the figures are read one after the other, so they need not fit together
@@ -62,7 +64,7 @@ pub struct WorkerStats {
     /// The most fibers that existed at once. In a total: the sum of the workers' peaks, which need
     /// not have been at the same time.
     pub fibers_peak: u64,
-    /// The longest time from a fiber's wake to its going on.
+    /// The longest time from a fiber's wake to its going on, by the processor's own clock.
     pub ready_delay_max: Duration,
 }
 
@@ -79,7 +81,8 @@ pub(crate) struct Counts {
     pub(crate) fibers_created: AtomicU64,
     pub(crate) fibers_ended: AtomicU64,
     pub(crate) fibers_peak: AtomicU64,
-    pub(crate) ready_delay_max_ns: AtomicU64,
+    /// In [`ticks`](crate::clock::ticks).
+    pub(crate) ready_delay_max: AtomicU64,
 }
 
 impl Counts {
@@ -105,7 +108,7 @@ impl Counts {
             fibers_created: self.fibers_created.load(Ordering::Relaxed),
             fibers_in_use: self.fibers_in_use(),
             fibers_peak: self.fibers_peak.load(Ordering::Relaxed),
-            ready_delay_max: Duration::from_nanos(self.ready_delay_max_ns.load(Ordering::Relaxed)),
+            ready_delay_max: ticks_to_duration(self.ready_delay_max.load(Ordering::Relaxed)),
         }
     }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use deque_scheduler::WorkerQueues;
 use topology::CpuSet;
 
+use crate::clock::now_ns;
 use crate::error::BuildError;
-use crate::home::now_ns;
 
 pub(crate) use tape::Recorder;
 use tape::{Recording, Tape};

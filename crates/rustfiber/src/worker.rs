@@ -14,8 +14,9 @@ use deque_scheduler::{Chain, Find, Job, WorkerQueues};
 use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
 use intrusive_waitlist::{Registration, Waiter};
 
+use crate::clock::ticks;
 use crate::error::FiberLimit;
-use crate::home::{FiberRecord, Home, now_ns};
+use crate::home::{FiberRecord, Home};
 use crate::job::JobHeader;
 use crate::latch::{Awaited, Completion, Wait};
 use crate::runtime::Shared;
@@ -156,6 +157,22 @@ impl Worker {
         !self.home.inbox.is_empty() || self.shared.has_ended()
     }
 
+    /// Tells whether fibers of `home` run on this worker.
+    pub(crate) fn is_at(&self, home: &Home) -> bool {
+        ptr::eq(self.home, home)
+    }
+
+    /// Lets a fiber of this worker's go on when its turn comes. Whoever calls this runs on the
+    /// worker, so there is nobody to wake.
+    ///
+    /// # Safety
+    ///
+    /// The fiber is suspended, or about to be, and in no queue.
+    pub(crate) unsafe fn push_ready(&self, record: NonNull<FiberRecord>) {
+        // SAFETY: the caller keeps the contract.
+        unsafe { self.ready.borrow_mut().push_back(record) };
+    }
+
     fn next_ready(&self) -> Option<&'static FiberRecord> {
         let mut ready = self.ready.borrow_mut();
         ready.append(self.home.inbox.take());
@@ -240,10 +257,10 @@ impl Worker {
         let counts = self.counts();
         add_one(&counts.resumptions, Ordering::Relaxed);
         // ORDERING: Relaxed; the inbox published it. Zero: the fiber had yielded.
-        let woken_at = record.woken_at_ns.load(Ordering::Relaxed);
+        let woken_at = record.woken_at.load(Ordering::Relaxed);
         if woken_at != 0 {
-            record.woken_at_ns.store(0, Ordering::Relaxed);
-            raise(&counts.ready_delay_max_ns, now_ns().saturating_sub(woken_at));
+            record.woken_at.store(0, Ordering::Relaxed);
+            raise(&counts.ready_delay_max, ticks().saturating_sub(woken_at));
         }
     }
 

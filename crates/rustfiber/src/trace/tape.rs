@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use deque_scheduler::{Observed, WorkerQueues};
 
+use crate::clock::now_ns;
 use crate::dump::{Site, WaitKind};
-use crate::home::now_ns;
 use crate::latch::Wait;
 use crate::stats::add_one;
 
