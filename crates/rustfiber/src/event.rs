@@ -63,13 +63,21 @@ impl Event {
     #[track_caller]
     pub fn wait(&self) {
         let turn = Turn { event: self, is_taken: Cell::new(false) };
+        let wait = Wait { what: Awaited::Event, site: Location::caller() };
+        let worker = Worker::current();
+        if let Some(worker) = worker
+            && worker.can_suspend()
+        {
+            // Registering takes the event if it is set: one look, not two.
+            return worker.suspend_until(&turn, &wait);
+        }
         if turn.is_done() {
             return;
         }
-        if let Some(limit) = Worker::current().and_then(Worker::fiber_limit) {
+        if let Some(limit) = worker.and_then(Worker::fiber_limit) {
             panic!("FiberLimit: {limit}");
         }
-        latch::wait(&turn, &Wait { what: Awaited::Event, site: Location::caller() });
+        latch::wait(&turn, &wait);
     }
 }
 

@@ -152,36 +152,56 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
     }
 }
 
-/// Homes that one batch wake keeps apart; more are flushed early.
-const GROUPS: usize = 8;
-
 /// Wakes everybody claimed by a completion: one push and one unpark for each home worker, and
 /// neither for the fibers of the caller's own.
-pub(crate) fn wake_all(woken: Woken) {
+#[inline]
+pub(crate) fn wake_all(mut woken: Woken) {
     if woken.is_empty() {
         return;
     }
-    let here = Worker::current();
+    let (here, now) = (Worker::current(), ticks());
+    for handle in woken.by_ref() {
+        if let Err(elsewhere) = wake_here(handle, here, now) {
+            return wake_elsewhere(elsewhere, woken, here, now);
+        }
+    }
+}
+
+/// Wakes a fiber of `here`; hands back what is none.
+fn wake_here(handle: WakeHandle, here: Option<&Worker>, now: u64) -> Result<(), WakeHandle> {
+    let (WakeHandle::Fiber(fiber), Some(worker)) = (&handle, here) else { return Err(handle) };
+    let record = fiber.fiber().cast::<FiberRecord>();
+    // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
+    let woken = unsafe { record.as_ref() };
+    if !worker.is_at(woken.home) {
+        return Err(handle);
+    }
+    woken.set_woken(now);
+    // SAFETY: the claim passed the suspended fiber to this waker, once.
+    unsafe { worker.push_ready(record) };
+    Ok(())
+}
+
+/// Homes that one batch wake keeps apart; more are flushed early.
+const GROUPS: usize = 8;
+
+/// Goes on with [`wake_all`] from the first that is no fiber of the caller's worker.
+#[cold]
+fn wake_elsewhere(first: WakeHandle, rest: Woken, here: Option<&Worker>, now: u64) {
     let mut groups: [Option<(&'static Home, Batch<FiberRecord>)>; GROUPS] = Default::default();
     let mut evict = 0;
-    let mut now = None;
-    for handle in woken {
+    let elsewhere =
+        std::iter::once(first).chain(rest.filter_map(|handle| wake_here(handle, here, now).err()));
+    for handle in elsewhere {
         let WakeHandle::Fiber(fiber) = handle else {
             handle.wake();
             continue;
         };
         let record = fiber.fiber().cast::<FiberRecord>();
-        // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
+        // SAFETY: as in `wake_here`.
         let woken = unsafe { record.as_ref() };
-        woken.set_woken(*now.get_or_insert_with(ticks));
+        woken.set_woken(now);
         let home = woken.home;
-        if let Some(worker) = here
-            && worker.is_at(home)
-        {
-            // SAFETY: the claim passed the suspended fiber to this waker, once.
-            unsafe { worker.push_ready(record) };
-            continue;
-        }
         let same = |group: &Option<(&Home, _)>| {
             group.as_ref().is_none_or(|(other, _)| ptr::eq(*other, home))
         };
@@ -193,7 +213,7 @@ pub(crate) fn wake_all(woken: Woken) {
             flush(groups[place].take());
         }
         let (_, batch) = groups[place].get_or_insert_with(|| (home, Batch::new()));
-        // SAFETY: as above.
+        // SAFETY: as in `wake_here`.
         unsafe { batch.add(record) };
     }
     groups.into_iter().for_each(flush);
