@@ -26,6 +26,7 @@ pub(crate) fn may(program: &Path, workload: &'static str, size: Size) -> System<
             .args([OPTION, workload])
             .args(quick)
             .stdout(Stdio::piped())
+            .stderr(Stdio::null()) // may's own panics are many
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
         let start = Instant::now();
@@ -40,7 +41,10 @@ pub(crate) fn may(program: &Path, workload: &'static str, size: Size) -> System<
         }
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
         // A panic is a wrong answer; may's own end by a signal.
-        assert!(output.status.code().is_none_or(|code| code == 0), "may: {workload}: wrong");
+        assert!(
+            output.status.code().is_none_or(|code| code == 0),
+            "may: {workload}: a wrong answer; `paired {OPTION} {workload}` shows it"
+        );
         if !output.status.success() {
             return Err(output.status.to_string());
         }

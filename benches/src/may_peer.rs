@@ -9,7 +9,6 @@ use may::coroutine::{JoinHandle, yield_now};
 use may::go;
 use may::sync::{Barrier, Semphore, SyncFlag};
 
-use crate::fork_join::skynet_by_formula;
 use crate::paired::Run;
 use crate::suite::Size;
 
@@ -53,11 +52,6 @@ pub(crate) const PROGRAMS: &[Program] = &[
         workload: "fibers/phases",
         workers: None,
         run: |size| phases(1000, pick(size, 10, 200)),
-    },
-    Program {
-        workload: "spawning/skynet",
-        workers: None,
-        run: |size| skynet(pick(size, 10_000, 1_000_000)),
     },
     Program {
         workload: "waking/idle",
@@ -197,19 +191,5 @@ fn phases(coroutines: usize, phases: usize) -> Run {
         done.load(Ordering::Relaxed)
     });
     assert_eq!(done, (coroutines * phases) as u64);
-    run
-}
-
-fn skynet(leaves: u64) -> Run {
-    fn node(first: u64, leaves: u64) -> u64 {
-        if leaves == 1 {
-            return first;
-        }
-        let part = leaves / 10;
-        let child = |child| go!(move || node(first + child * part, part));
-        join_all((0..10).map(child).collect()).into_iter().sum()
-    }
-    let (sum, run) = timed(move || node(0, leaves));
-    assert_eq!(sum, skynet_by_formula(leaves));
     run
 }
