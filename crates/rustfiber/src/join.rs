@@ -23,7 +23,8 @@ use crate::worker::Worker;
 ///
 /// # Blocking
 ///
-/// Suspends the fiber while another worker runs `b`.
+/// Suspends the fiber while another worker runs `b`; also for a moment before `a`, when fibers that
+/// were woken have waited for this worker for 0.1 ms.
 ///
 /// # Examples
 ///
@@ -68,6 +69,7 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
+    worker.give_way();
     let job = StackJob::new(b, false, site);
     worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).

@@ -14,7 +14,7 @@ use deque_scheduler::{Chain, Find, Job, WorkerQueues};
 use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
 use intrusive_waitlist::{Registration, Waiter};
 
-use crate::clock::ticks;
+use crate::clock::{now_ns, ticks};
 use crate::error::FiberLimit;
 use crate::home::{FiberRecord, Home};
 use crate::job::JobHeader;
@@ -42,9 +42,17 @@ pub(crate) enum Why {
     Waits,
     /// It lets others go first.
     Yields,
+    /// It has run for long while woken fibers wait for the worker.
+    GivesWay,
     /// Its loop has nothing to run.
     Idle,
 }
+
+/// How long a job that comes to scheduling points may keep woken fibers waiting.
+const PATIENCE_NS: u64 = 100_000;
+
+/// Scheduling points between two looks at the clock while fibers wait.
+const POINTS_PER_LOOK: u32 = 16;
 
 thread_local! {
     static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
@@ -61,6 +69,10 @@ pub(crate) struct Worker {
     stacks: RefCell<StackCache>,
     /// The fiber that runs now; none while the switchboard, or a job on the native stack, runs.
     current: Cell<Option<&'static FiberRecord>>,
+    /// When a scheduling point first saw that woken fibers wait, by [`now_ns`]; zero: none has.
+    waiting_since: Cell<u64>,
+    /// Scheduling points until the next look at the clock.
+    points_left: Cell<u32>,
     /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
     no_suspend_depth: Cell<u32>,
     /// Why there was no stack for the last job that runs without a fiber.
@@ -94,6 +106,8 @@ impl Worker {
             free_records: RefCell::new(home.free_records()),
             stacks: RefCell::new(StackCache::new()),
             current: Cell::new(None),
+            waiting_since: Cell::new(0),
+            points_left: Cell::new(0),
             no_suspend_depth: Cell::new(0),
             refusal: RefCell::new(None),
             trace,
@@ -174,6 +188,8 @@ impl Worker {
     }
 
     fn next_ready(&self) -> Option<&'static FiberRecord> {
+        self.waiting_since.set(0);
+        self.points_left.set(0);
         let mut ready = self.ready.borrow_mut();
         ready.append(self.home.inbox.take());
         // SAFETY: records are never freed.
@@ -237,14 +253,14 @@ impl Worker {
                 record.activity.set_idle();
                 self.idle.borrow_mut().push(record);
             }
-            Resumed::Suspended(Why::Yields) => {
+            Resumed::Suspended(why @ (Why::Yields | Why::GivesWay)) => {
                 add_one(&self.counts().suspensions, Ordering::Relaxed);
                 record.activity.set_ready();
                 let mut ready = self.ready.borrow_mut();
                 ready.append(self.home.inbox.take());
                 // SAFETY: the fiber is suspended and in no queue.
                 unsafe { ready.push_back(NonNull::from(record)) };
-                return true;
+                return matches!(why, Why::Yields);
             }
             Resumed::Finished(Ok(())) => self.recycle(record),
             Resumed::Finished(Err(_)) => crate::panic::abort("a panic left a job's catch"),
@@ -349,11 +365,41 @@ impl Worker {
         }
     }
 
+    /// A scheduling point of a job that may be long: lets woken fibers go first if they have waited
+    /// for some time.
+    #[inline]
+    pub(crate) fn give_way(&self) {
+        // SAFETY: only this thread has access, and nothing of this worker's runs beside the caller.
+        let ready = unsafe { &*self.ready.as_ptr() };
+        if !self.home.inbox.is_empty() || !ready.is_empty() {
+            self.give_way_to_waiting();
+        }
+    }
+
+    #[cold]
+    fn give_way_to_waiting(&self) {
+        match self.points_left.get() {
+            0 => self.points_left.set(POINTS_PER_LOOK),
+            left => return self.points_left.set(left - 1),
+        }
+        let (now, since) = (now_ns(), self.waiting_since.get());
+        if since == 0 {
+            self.waiting_since.set(now);
+        } else if now - since > PATIENCE_NS && self.can_suspend() {
+            self.suspend_as_ready(Why::GivesWay);
+        }
+    }
+
     /// Lets ready fibers and one unstarted job go first.
     pub(crate) fn yield_now(&self) {
-        let record = self.current.get().expect("a fiber that yields runs");
+        self.suspend_as_ready(Why::Yields);
+    }
+
+    /// Suspends the running fiber, which is ready to go on. It must be able to suspend.
+    fn suspend_as_ready(&self, why: Why) {
+        let record = self.current.get().expect("a fiber that suspends runs");
         let suspension = self.trace.suspends(None);
-        suspend(record, Why::Yields);
+        suspend(record, why);
         self.trace.resumes(suspension);
     }
 

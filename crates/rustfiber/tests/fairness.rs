@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
-use rustfiber::{Counter, Runtime, scope, spawn, yield_now};
+use rustfiber::{Counter, Event, Runtime, scope, spawn, yield_now};
 
 use support::{must_end, runtime_with};
 
@@ -188,5 +190,63 @@ fn jobs_that_respawn_and_yield_do_not_starve_the_injector() {
             std::thread::yield_now();
         }
         runtime.run(|| stop.store(true, Ordering::Relaxed));
+    });
+}
+
+/// A job that runs for long, but joins, lets fibers that were woken meanwhile go on.
+#[test]
+fn a_long_job_that_joins_gives_way_to_woken_fibers() {
+    gives_way(|is_over| {
+        while !is_over() {
+            rustfiber::join(|| (), || ());
+        }
+    });
+}
+
+/// The same for a loop without joins of its own.
+#[test]
+fn a_long_loop_gives_way_to_woken_fibers() {
+    gives_way(|is_over| {
+        rustfiber::par_for(0..usize::MAX / 2, |_| {
+            if is_over() {
+                // The only way out of a loop.
+                std::panic::resume_unwind(Box::new("over"));
+            }
+        });
+    });
+}
+
+/// On its only worker, `long` must not end before a fiber does that is woken meanwhile: by a plain
+/// thread, and then by the long job itself.
+fn gives_way(long: impl Fn(&(dyn Fn() -> bool + Sync)) + Send + Sync + 'static) {
+    must_end(move || {
+        for is_outside in [true, false] {
+            let (event, started) = (Event::new(), Event::new());
+            let over = AtomicBool::new(false);
+            let is_over = || over.load(Ordering::Relaxed);
+            let long = || {
+                let outcome = catch_unwind(AssertUnwindSafe(|| long(&is_over)));
+                assert!(outcome.is_ok() || is_over());
+            };
+            runtime_with(1).run(|| {
+                scope(|s| {
+                    s.spawn(|| {
+                        started.set();
+                        event.wait();
+                        over.store(true, Ordering::Relaxed);
+                    });
+                    started.wait();
+                    if is_outside {
+                        thread::scope(|threads| {
+                            threads.spawn(|| event.set());
+                            long();
+                        });
+                    } else {
+                        event.set();
+                        long();
+                    }
+                });
+            });
+        }
     });
 }
