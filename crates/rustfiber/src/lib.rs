@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod block;
 mod builder;
 mod clock;
 #[cfg(doctest)]

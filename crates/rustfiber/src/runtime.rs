@@ -14,6 +14,7 @@ use fiber_stack::StackPool;
 use intrusive_waitlist::CompletionList;
 use parking_lot::{Condvar, Mutex};
 
+use crate::block::Depot;
 use crate::builder::Builder;
 use crate::dump::{Dump, Site};
 use crate::error::{BuildError, ShutdownError};
@@ -29,6 +30,7 @@ use crate::worker::Worker;
 pub(crate) struct Shared {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stacks: StackPool,
+    pub(crate) blocks: Depot,
     pub(crate) panic_handler: Option<PanicHandler>,
     pub(crate) tapes: trace::Tapes,
     homes: Box<[&'static Home]>,
@@ -57,6 +59,7 @@ impl Shared {
         Shared {
             scheduler,
             stacks,
+            blocks: Depot::new(homes.len()),
             panic_handler,
             tapes,
             counts: homes.iter().map(|_| CachePadded::default()).collect(),

@@ -11,6 +11,7 @@ use deque_scheduler::Job;
 use intrusive_waitlist::CounterList;
 use parking_lot::Mutex;
 
+use crate::block::Block;
 use crate::counter::Counter;
 use crate::dump::Site;
 use crate::home::wake_all;
@@ -109,12 +110,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             return self.run_caught(f);
         }
         self.pending.add(1);
-        let job = Box::new(ScopeJob {
+        let job = Block::new(ScopeJob {
             header: JobHeader::new(ScopeJob::<F>::run, [self.owner(), counter], site),
             scope: NonNull::from(self).cast(),
             closure: f,
         });
-        let job = NonNull::from(Box::leak(job));
+        let job = job.into_raw();
         // SAFETY: the closure is `Send`, and a scope may be used from any thread.
         self.shared.submit(unsafe { Job::new(job.cast()) });
     }
@@ -155,9 +156,9 @@ impl<F: FnOnce()> ScopeJob<F> {
     ///
     /// As for [`JobHeader::run`].
     unsafe fn run(header: NonNull<JobHeader>, worker: &Worker) {
-        // SAFETY: leaked by `spawn_owned`; the token came out once.
-        let job = unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) };
-        let ScopeJob { scope, closure, .. } = *job;
+        // SAFETY: made by `spawn_owned`; the token came out once.
+        let job = unsafe { Block::from_raw(header.cast::<Self>()) };
+        let ScopeJob { scope, closure, .. } = job.into_inner(worker);
         // SAFETY: the scope's frame waits for the count that this job holds.
         let scope = unsafe { scope.as_ref() };
         scope.run_caught(closure);

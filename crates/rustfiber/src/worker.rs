@@ -14,6 +14,7 @@ use deque_scheduler::{Chain, Find, Job, WorkerQueues};
 use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
 use intrusive_waitlist::{Registration, Waiter};
 
+use crate::block::BlockList;
 use crate::clock::{now_ns, ticks};
 use crate::error::FiberLimit;
 use crate::home::{FiberRecord, Home};
@@ -67,6 +68,7 @@ pub(crate) struct Worker {
     idle: RefCell<Vec<&'static FiberRecord>>,
     free_records: RefCell<Chain<FiberRecord>>,
     stacks: RefCell<StackCache>,
+    pub(crate) blocks: BlockList,
     /// The fiber that runs now; none while the switchboard, or a job on the native stack, runs.
     current: Cell<Option<&'static FiberRecord>>,
     /// When a scheduling point first saw that woken fibers wait, by [`now_ns`]; zero: none has.
@@ -105,6 +107,7 @@ impl Worker {
             idle: RefCell::new(Vec::with_capacity(IDLE_FIBERS_MAX)),
             free_records: RefCell::new(home.free_records()),
             stacks: RefCell::new(StackCache::new()),
+            blocks: BlockList::new(),
             current: Cell::new(None),
             waiting_since: Cell::new(0),
             points_left: Cell::new(0),

@@ -1,0 +1,234 @@
+//! Memory of spawned jobs: blocks of one size that go round between the workers.
+//!
+//! A worker takes blocks from a list of its own and gives those of jobs that it ran back to it, so a
+//! job that stays costs no allocation and no shared word. Where jobs move, one worker's list fills
+//! while another's runs dry: lists pass each other full bundles through the depot, one lock for so
+//! many jobs. A job that does not fit a block, or comes from no worker, is allocated on its own.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+
+use parking_lot::Mutex;
+
+use crate::worker::Worker;
+
+/// A block: two cache lines, for a job whose closure has up to about ten words.
+const BLOCK: Layout = match Layout::from_size_align(128, 16) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
+/// Blocks that change hands at once.
+const BUNDLE: usize = 64;
+
+/// Bundles that the depot keeps, for each worker; more are freed.
+const BUNDLES_PER_WORKER: usize = 64;
+
+/// Under a sanitizer each job has memory of its own, so that a use after its end shows.
+const IS_POOLED: bool = !cfg!(feature = "sanitizer");
+
+/// A value in a block, or in memory of its own if it does not fit. Unlike a box's, its memory comes
+/// from and goes to the worker that allocates or frees it.
+pub(crate) struct Block<T> {
+    value: NonNull<T>,
+}
+
+impl<T> Block<T> {
+    const LAYOUT: Layout = {
+        let own = Layout::new::<T>();
+        let fits = own.size() <= BLOCK.size() && own.align() <= BLOCK.align();
+        if fits && IS_POOLED { BLOCK } else { own }
+    };
+    const IS_POOLED: bool = Self::LAYOUT.size() == BLOCK.size() && IS_POOLED;
+
+    pub(crate) fn new(value: T) -> Self {
+        let pooled = match Worker::current() {
+            Some(worker) if Self::IS_POOLED => worker.blocks.take(&worker.shared.blocks),
+            _ => None,
+        };
+        let memory = pooled.unwrap_or_else(|| {
+            // SAFETY: jobs have headers, so the size is not zero.
+            let memory = unsafe { alloc(Self::LAYOUT) };
+            NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(Self::LAYOUT))
+        });
+        let place = memory.cast::<T>();
+        // SAFETY: the memory is fresh and large enough.
+        unsafe { place.write(value) };
+        Block { value: place }
+    }
+
+    /// Gives up the block without freeing it.
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        self.value
+    }
+
+    /// # Safety
+    ///
+    /// `value` is from [`Block::into_raw`], and this is called once.
+    pub(crate) unsafe fn from_raw(value: NonNull<T>) -> Self {
+        Block { value }
+    }
+
+    /// Takes the value out, and frees the block on `worker`.
+    pub(crate) fn into_inner(self, worker: &Worker) -> T {
+        // SAFETY: the block holds a value, which is read once.
+        let value = unsafe { self.value.read() };
+        let memory = self.value.cast::<u8>();
+        if Self::IS_POOLED {
+            worker.blocks.give_back(memory, &worker.shared.blocks);
+        } else {
+            // SAFETY: allocated by `new` with this layout.
+            unsafe { dealloc(memory.as_ptr(), Self::LAYOUT) };
+        }
+        value
+    }
+}
+
+/// A free block, in a list.
+struct Free {
+    next: *mut Free,
+}
+
+/// Free blocks in a list of their own.
+struct Bundle {
+    first: *mut Free,
+    count: usize,
+}
+
+// SAFETY: free blocks are nobody's but the bundle's.
+unsafe impl Send for Bundle {}
+
+impl Bundle {
+    const EMPTY: Bundle = Bundle { first: ptr::null_mut(), count: 0 };
+
+    fn push(&mut self, memory: NonNull<u8>) {
+        let block = memory.cast::<Free>();
+        // SAFETY: the block is free, and larger than a link.
+        unsafe { block.write(Free { next: self.first }) };
+        (self.first, self.count) = (block.as_ptr(), self.count + 1);
+    }
+
+    fn pop(&mut self) -> Option<NonNull<u8>> {
+        let block = NonNull::new(self.first)?;
+        // SAFETY: blocks in the list begin with a link.
+        self.first = unsafe { block.as_ref() }.next;
+        self.count -= 1;
+        Some(block.cast())
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        while let Some(memory) = self.pop() {
+            // SAFETY: every block was allocated with this layout.
+            unsafe { dealloc(memory.as_ptr(), BLOCK) };
+        }
+    }
+}
+
+/// One worker's free blocks: a bundle that it works with, and at most one full one beside it.
+pub(crate) struct BlockList {
+    open: RefCell<Bundle>,
+    full: Cell<Option<Bundle>>,
+}
+
+impl BlockList {
+    pub(crate) fn new() -> Self {
+        BlockList { open: RefCell::new(Bundle::EMPTY), full: Cell::new(None) }
+    }
+
+    #[inline]
+    fn take(&self, depot: &Depot) -> Option<NonNull<u8>> {
+        let mut open = self.open.borrow_mut();
+        open.pop().or_else(|| {
+            *open = self.full.take().or_else(|| depot.take())?;
+            open.pop()
+        })
+    }
+
+    #[inline]
+    fn give_back(&self, memory: NonNull<u8>, depot: &Depot) {
+        let mut open = self.open.borrow_mut();
+        open.push(memory);
+        if open.count == BUNDLE {
+            let filled = std::mem::replace(&mut *open, Bundle::EMPTY);
+            if let Some(older) = self.full.replace(Some(filled)) {
+                depot.give_back(older);
+            }
+        }
+    }
+}
+
+/// Full bundles on their way from workers that free to workers that allocate.
+pub(crate) struct Depot {
+    bundles: Mutex<Vec<Bundle>>,
+}
+
+impl Depot {
+    pub(crate) fn new(workers: usize) -> Self {
+        // All the room from the start: passing bundles on does not allocate.
+        Depot { bundles: Mutex::new(Vec::with_capacity(workers * BUNDLES_PER_WORKER)) }
+    }
+
+    #[cold]
+    fn take(&self) -> Option<Bundle> {
+        self.bundles.lock().pop()
+    }
+
+    #[cold]
+    fn give_back(&self, bundle: Bundle) {
+        let mut bundles = self.bundles.lock();
+        if bundles.len() < bundles.capacity() {
+            bundles.push(bundle);
+        } else {
+            drop(bundles); // the allocator may be slow
+            drop(bundle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> NonNull<u8> {
+        // SAFETY: the size is not zero.
+        NonNull::new(unsafe { alloc(BLOCK) }).unwrap()
+    }
+
+    #[test]
+    fn blocks_come_back_newest_first_and_then_by_bundles() {
+        let (list, depot) = (BlockList::new(), Depot::new(1));
+        assert!(list.take(&depot).is_none());
+        let given: Vec<_> = (0..3 * BUNDLE + 5).map(|_| fresh()).collect();
+        given.iter().for_each(|memory| list.give_back(*memory, &depot));
+        assert_eq!(depot.bundles.lock().len(), 2, "the list keeps one full bundle");
+        let mut taken: Vec<_> = std::iter::from_fn(|| list.take(&depot)).collect();
+        assert_eq!(taken[0], given[given.len() - 1]);
+        assert!(depot.bundles.lock().is_empty());
+        taken.sort();
+        let mut sorted = given.clone();
+        sorted.sort();
+        assert_eq!(taken, sorted, "each block once");
+        taken.into_iter().for_each(|memory| list.give_back(memory, &depot));
+    }
+
+    #[test]
+    fn one_worker_gets_what_another_gave() {
+        let (giver, taker, depot) = (BlockList::new(), BlockList::new(), Depot::new(2));
+        (0..2 * BUNDLE).for_each(|_| giver.give_back(fresh(), &depot));
+        let taken: Vec<_> = std::iter::from_fn(|| taker.take(&depot)).collect();
+        assert_eq!(taken.len(), BUNDLE);
+        taken.into_iter().for_each(|memory| taker.give_back(memory, &depot));
+    }
+
+    #[test]
+    fn what_the_depot_has_no_room_for_is_freed() {
+        let (list, depot) = (BlockList::new(), Depot::new(1));
+        (0..(BUNDLES_PER_WORKER + 10) * BUNDLE).for_each(|_| list.give_back(fresh(), &depot));
+        let bundles = depot.bundles.lock();
+        assert_eq!(bundles.len(), BUNDLES_PER_WORKER);
+        assert!(bundles.iter().all(|bundle| bundle.count == BUNDLE));
+    }
+}
