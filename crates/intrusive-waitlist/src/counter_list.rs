@@ -39,19 +39,22 @@ impl CounterList {
     /// Panics if the count would exceed `isize::MAX`.
     #[inline]
     pub fn add(&self, count: usize) {
-        let mut value = self.value.load(Ordering::Relaxed);
-        loop {
-            assert!(
-                value != 0 && value <= COUNT_MAX,
-                "counter contract: `add` after the counter reached zero"
-            );
-            let sum = value.checked_add(count).filter(|&sum| sum <= COUNT_MAX);
-            let sum = sum.expect("counter contract: the count exceeds isize::MAX");
-            match self.value.compare_exchange_weak(value, sum, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(seen) => value = seen,
-            }
+        assert!(count <= COUNT_MAX, "counter contract: the count {count} exceeds isize::MAX");
+        // ORDERING: Relaxed; whoever adds holds a count, and passes on what it did with that one.
+        let before = self.value.fetch_add(count, Ordering::Relaxed);
+        if before == 0 || before > COUNT_MAX - count {
+            self.refuse(before, count);
+        }
+    }
+
+    /// Undoes an addition that was none of the caller's to make, and panics.
+    #[cold]
+    #[track_caller]
+    fn refuse(&self, before: usize, count: usize) -> ! {
+        self.value.fetch_sub(count, Ordering::Relaxed);
+        match before {
+            1..=COUNT_MAX => panic!("counter contract: the count exceeds isize::MAX"),
+            _ => panic!("counter contract: `add` after the counter reached zero"),
         }
     }
 

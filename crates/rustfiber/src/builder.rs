@@ -195,7 +195,6 @@ impl Builder {
             .expect("a steal order names each other worker once");
         let tapes = self.trace.tapes(&pins);
         let shared = Shared::new(scheduler, stacks, self.panic_handler, homes.clone(), tapes);
-        let shared = Arc::new(shared);
         let mut crew = Crew { runtime: Runtime::from_parts(shared, Vec::new()), name, size };
         let (report, reports) = mpsc::channel();
         for ((queues, home), pin) in queues.into_iter().zip(homes).zip(pins) {

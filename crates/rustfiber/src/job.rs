@@ -124,7 +124,7 @@ impl<F: FnOnce() -> R + Send, R: Send> StackJob<F, R> {
         // The last touch of the job's frame.
         wake_all(job.done.complete());
         if is_root {
-            worker.shared.count_finished(worker.queues.index());
+            worker.count_finished();
         }
     }
 }

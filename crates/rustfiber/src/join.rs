@@ -74,6 +74,7 @@ where
     worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
     let result_a = catch_unwind(AssertUnwindSafe(a));
+    worker.must_still_run();
     let taken_back = worker.queues.take_back(job.pointer());
     let result_b = if taken_back {
         let b = job.into_closure();

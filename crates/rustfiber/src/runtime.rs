@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::error::{BuildError, ShutdownError};
 use crate::home::{Home, wake_all};
 use crate::job::StackJob;
 use crate::latch::{self, Awaited, Wait};
-use crate::panic::PanicHandler;
+use crate::panic::{PanicHandler, abort};
 use crate::stats::{Counts, Stats, add_one};
 use crate::trace;
 use crate::worker::Worker;
@@ -55,8 +55,8 @@ impl Shared {
         panic_handler: Option<PanicHandler>,
         homes: Vec<&'static Home>,
         tapes: trace::Tapes,
-    ) -> Self {
-        Shared {
+    ) -> Arc<Self> {
+        let shared = Arc::new(Shared {
             scheduler,
             stacks,
             blocks: Depot::new(homes.len()),
@@ -72,7 +72,11 @@ impl Shared {
                 changed: Condvar::new(),
                 all: CompletionList::new(),
             },
-        }
+        });
+        let mut started = STARTED.lock();
+        started.retain(|other| other.strong_count() != 0);
+        started.push(Arc::downgrade(&shared));
+        shared
     }
 
     pub(crate) fn counts(&self, worker: usize) -> &Counts {
@@ -366,8 +370,52 @@ pub(crate) fn default_runtime() -> &'static Runtime {
     })
 }
 
-/// Returns what the calling worker's runtime shares, or the default runtime's.
-pub(crate) fn current_shared() -> Arc<Shared> {
-    let worker = Worker::current();
-    worker.map_or_else(|| default_runtime().shared.clone(), |worker| worker.shared.clone())
+/// Every runtime that has started, until another one starts after its end.
+static STARTED: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// A runtime that may have ended.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedPointer(NonNull<Shared>);
+
+// SAFETY: compared from any thread; followed only where the runtime is known to be there.
+unsafe impl Send for SharedPointer {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPointer {}
+
+impl SharedPointer {
+    /// Points to the calling worker's runtime, or to the default one.
+    pub(crate) fn current() -> Self {
+        SharedPointer(NonNull::from(current_shared()))
+    }
+
+    /// Calls `f` with what the runtime shares; aborts if it has ended.
+    ///
+    /// It has not, as long as jobs of its run. A frame that asks may outlive them all the same: the
+    /// frame of a fiber that a job made and left to its thread's end.
+    #[inline]
+    pub(crate) fn with<R>(self, f: impl FnOnce(&Shared) -> R) -> R {
+        match Worker::current() {
+            Some(worker) if ptr::eq(&raw const *worker.shared, self.0.as_ptr()) => {
+                f(&worker.shared)
+            }
+            _ => f(&self.find()),
+        }
+    }
+
+    #[cold]
+    fn find(self) -> Arc<Shared> {
+        let is_it = |shared: &&Weak<Shared>| ptr::eq(shared.as_ptr(), self.0.as_ptr());
+        let found = STARTED.lock().iter().find(is_it).and_then(Weak::upgrade);
+        let found = found.filter(|shared| !shared.has_ended());
+        found.unwrap_or_else(|| abort("a scope was left open when its runtime ended, and spawned"))
+    }
+}
+
+/// Returns what the calling worker's runtime shares, or the default runtime's. Inside a job it lives
+/// at least as long as that job.
+pub(crate) fn current_shared<'job>() -> &'job Shared {
+    match Worker::current() {
+        Some(worker) => &worker.shared,
+        None => &default_runtime().shared,
+    }
 }

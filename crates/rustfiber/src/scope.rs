@@ -4,7 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::thread;
 
 use deque_scheduler::Job;
@@ -18,7 +17,7 @@ use crate::home::wake_all;
 use crate::job::JobHeader;
 use crate::latch::{self, Awaited, Wait};
 use crate::panic::{Payload, drop_quietly};
-use crate::runtime::{Shared, current_shared};
+use crate::runtime::SharedPointer;
 use crate::worker::Worker;
 
 /// A scope; [`scope`] makes one and waits for its jobs.
@@ -27,7 +26,7 @@ pub struct Scope<'scope, 'env: 'scope> {
     pending: CounterList,
     /// The first child's panic.
     panic: Mutex<Option<Payload>>,
-    shared: Arc<Shared>,
+    runtime: SharedPointer,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -61,7 +60,7 @@ where
     let scope = Scope {
         pending: CounterList::new(1),
         panic: Mutex::new(None),
-        shared: current_shared(),
+        runtime: SharedPointer::current(),
         scope: PhantomData,
         env: PhantomData,
     };
@@ -117,7 +116,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         });
         let job = job.into_raw();
         // SAFETY: the closure is `Send`, and a scope may be used from any thread.
-        self.shared.submit(unsafe { Job::new(job.cast()) });
+        let token = unsafe { Job::new(job.cast()) };
+        self.runtime.with(|shared| shared.submit(token));
     }
 
     /// Calls a job, and keeps the first panic of all.
@@ -164,6 +164,6 @@ impl<F: FnOnce()> ScopeJob<F> {
         scope.run_caught(closure);
         // The last touch of the scope.
         wake_all(scope.pending.done());
-        worker.shared.count_finished(worker.queues.index());
+        worker.count_finished();
     }
 }

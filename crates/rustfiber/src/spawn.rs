@@ -46,7 +46,7 @@ impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
         let job = unsafe { Arc::from_raw(header.cast::<Self>().as_ptr()) };
         job.execute(&worker.shared);
         drop(job);
-        worker.shared.count_finished(worker.queues.index());
+        worker.count_finished();
     }
 
     /// Runs the closure, unless somebody else has claimed it.
@@ -181,7 +181,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    spawn_on(&current_shared(), f, Location::caller())
+    spawn_on(current_shared(), f, Location::caller())
 }
 
 impl Runtime {

@@ -95,6 +95,21 @@ impl Worker {
         unsafe { worker.as_ref() }
     }
 
+    /// Aborts if the worker has gone since the caller asked for it. That takes a frame that outlives
+    /// its job: the frame of a coroutine that the job made and left to its thread's end.
+    #[inline]
+    pub(crate) fn must_still_run(&self) {
+        if !ptr::eq(CURRENT.get(), self) {
+            crate::panic::abort("a job was left half-way when its runtime ended, and went on");
+        }
+    }
+
+    /// Counts a root job that has just ended here.
+    pub(crate) fn count_finished(&self) {
+        self.must_still_run();
+        self.shared.count_finished(self.queues.index());
+    }
+
     /// Works until the runtime ends.
     pub(crate) fn run(shared: Arc<Shared>, mut queues: WorkerQueues, home: &'static Home) {
         // SAFETY: this is the worker's thread, and `queues` stay in the worker, on its stack.

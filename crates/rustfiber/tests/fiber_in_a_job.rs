@@ -60,25 +60,74 @@ fn an_inner_fiber_may_fork_and_wait_for_jobs_that_have_not_started() {
     });
 }
 
+thread_local! {
+    static LEFT: std::cell::RefCell<Option<Resume>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Resumes the fiber when the thread ends.
+struct Resume(Fiber<(), (), ()>);
+
+impl Drop for Resume {
+    fn drop(&mut self) {
+        finishes(self.0.resume(()));
+    }
+}
+
+/// Runs a job that starts an inner fiber, and leaves it suspended until its worker's thread ends.
+fn leave(f: impl FnOnce(&Suspender<(), ()>) + Send + 'static) {
+    runtime_with(1).run(|| {
+        let mut fiber = inner(f);
+        assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
+        LEFT.with(|left| left.replace(Some(Resume(fiber))));
+    });
+}
+
 #[test]
 fn an_inner_fiber_left_inside_without_suspending_may_outlive_its_worker() {
-    thread_local! {
-        static LEFT: std::cell::RefCell<Option<Resume>> = const { std::cell::RefCell::new(None) };
-    }
-    /// Resumes the fiber when the thread ends.
-    struct Resume(Fiber<(), (), ()>);
-    impl Drop for Resume {
-        fn drop(&mut self) {
-            finishes(self.0.resume(()));
-        }
-    }
-    must_end(|| {
-        runtime_with(1).run(|| {
-            let mut fiber = inner(|suspender| without_suspending(|| suspender.suspend(())));
-            assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
-            LEFT.with(|left| left.replace(Some(Resume(fiber))));
+    must_end(|| leave(|suspender| without_suspending(|| suspender.suspend(()))));
+}
+
+#[test]
+fn a_scope_left_open_may_not_spawn_when_its_runtime_has_ended() {
+    if is_child() {
+        must_end(|| {
+            leave(|suspender| {
+                scope(|s| {
+                    suspender.suspend(());
+                    s.spawn(|| ());
+                });
+            });
         });
-    });
+        return;
+    }
+    let Ended { text, output } =
+        run_child("a_scope_left_open_may_not_spawn_when_its_runtime_has_ended");
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("a scope was left open when its runtime ended"), "{text}");
+}
+
+/// Coroutines of other crates suspend by a free function, which any closure may call.
+#[test]
+fn a_join_left_open_may_not_go_on_when_its_worker_has_gone() {
+    struct Anywhere(*const Suspender<(), ()>);
+    // SAFETY: used on one thread only.
+    unsafe impl Send for Anywhere {}
+    if is_child() {
+        leave(|suspender| {
+            let suspender = Anywhere(suspender);
+            let suspend = move || {
+                let Anywhere(suspender) = &suspender;
+                // SAFETY: the fiber that it belongs to is the caller's.
+                unsafe { (**suspender).suspend(()) }
+            };
+            join(suspend, || ());
+        });
+        return;
+    }
+    let Ended { text, output } =
+        run_child("a_join_left_open_may_not_go_on_when_its_worker_has_gone");
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("a job was left half-way when its runtime ended"), "{text}");
 }
 
 /// The scope was opened on a fiber of the worker's, and is waited for on its native stack, where a
