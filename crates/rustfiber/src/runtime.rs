@@ -411,8 +411,8 @@ impl SharedPointer {
     }
 }
 
-/// Returns what the calling worker's runtime shares, or the default runtime's. Inside a job it lives
-/// at least as long as that job.
+/// Returns what the calling worker's runtime shares, or the default runtime's. Inside a job it
+/// lives at least as long as that job.
 pub(crate) fn current_shared<'job>() -> &'job Shared {
     match Worker::current() {
         Some(worker) => &worker.shared,

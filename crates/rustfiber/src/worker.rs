@@ -95,8 +95,8 @@ impl Worker {
         unsafe { worker.as_ref() }
     }
 
-    /// Aborts if the worker has gone since the caller asked for it. That takes a frame that outlives
-    /// its job: the frame of a coroutine that the job made and left to its thread's end.
+    /// Aborts if the worker has gone since the caller asked for it. That takes a frame that
+    /// outlives its job: the frame of a coroutine that the job made and left to its thread's end.
     #[inline]
     pub(crate) fn must_still_run(&self) {
         if !ptr::eq(CURRENT.get(), self) {
