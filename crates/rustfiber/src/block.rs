@@ -1,9 +1,10 @@
 //! Memory of spawned jobs: blocks of one size that go round between the workers.
 //!
 //! A worker takes blocks from a list of its own and gives those of jobs that it ran back to it, so
-//! a job that stays costs no allocation and no shared word. Where jobs move, one worker's list fills
-//! while another's runs dry: lists pass each other full bundles through the depot, one lock for so
-//! many jobs. A job that does not fit a block, or comes from no worker, is allocated on its own.
+//! a job that stays costs no allocation and no shared word. Where jobs move, one worker's list
+//! fills while another's runs dry: lists pass each other full bundles through the depot, one lock
+//! for so many jobs. A job that does not fit a block, or comes from no worker, is allocated on its
+//! own.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
