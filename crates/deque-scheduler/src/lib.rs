@@ -1,17 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod barrier;
 mod inbox;
 mod injector;
 mod job;
 mod lifecycle;
 mod observer;
 mod primitive;
+pub mod ring;
 mod scheduler;
 mod shared_deque;
 pub mod sleep;
 mod stats;
 mod victims;
 
+pub use barrier::Barrier;
 pub use inbox::{Batch, Chain, Inbox, Link, Linked};
 pub use job::Job;
 pub use lifecycle::{Disposal, Lifecycle};

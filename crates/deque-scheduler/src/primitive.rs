@@ -7,9 +7,31 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
 
 pub(crate) use std::sync::atomic::Ordering;
 
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::compiler_fence;
+
+#[cfg(not(loom))]
+pub(crate) use crossbeam_utils::Backoff;
+
+/// Stands in for crossbeam's: a thread that spins lets the others go first.
+#[cfg(loom)]
+pub(crate) struct Backoff;
+
+#[cfg(loom)]
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Backoff
+    }
+
+    pub(crate) fn snooze(&self) {
+        loom::thread::yield_now();
+    }
+}
+
 // ThreadSanitizer knows no fences, so it would report what only a fence publishes. None here does:
-// all are `SeqCst` fences between a store and a later load, for progress, and what the memory holds
-// is published by the orderings of accesses alone. The sanitizer's silence shows that.
+// all are `SeqCst` fences between a store and a later load, for progress or to settle who has a
+// job, and what the memory holds is published by the orderings of accesses alone. The sanitizer's
+// silence shows that.
 
 /// A cell whose accesses loom checks for races.
 #[cfg(loom)]
@@ -19,6 +41,11 @@ pub(crate) struct RacyCell<T>(loom::cell::UnsafeCell<T>);
 impl<T> RacyCell<T> {
     pub(crate) fn new(value: T) -> Self {
         RacyCell(loom::cell::UnsafeCell::new(value))
+    }
+
+    /// Gives `f` a pointer to the value, for an access that nobody writes beside.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        self.0.with(f)
     }
 
     /// Gives `f` a pointer to the value, for an access that nobody races with.
@@ -35,6 +62,12 @@ pub(crate) struct RacyCell<T>(std::cell::UnsafeCell<T>);
 impl<T> RacyCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         RacyCell(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Gives `f` a pointer to the value, for an access that nobody writes beside.
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
     }
 
     /// Gives `f` a pointer to the value, for an access that nobody races with.

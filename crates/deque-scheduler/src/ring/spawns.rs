@@ -1,0 +1,140 @@
+//! The ring of jobs that own their memory: the newest is taken first, and nobody wants it back.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::owner::{Owner, Push};
+use super::{BATCH_MAX, Ring, Share};
+use crate::barrier::Barrier;
+use crate::job::Job;
+use crate::primitive::{AtomicU64, Ordering, fence};
+
+/// The owner's side of a ring whose jobs anybody may run.
+pub struct Spawns(Owner);
+
+impl Spawns {
+    /// Creates an empty ring with room for `capacity` jobs, which it doubles when it is full.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `capacity` is not a power of two above one.
+    #[must_use]
+    pub fn new(capacity: usize, barrier: Barrier) -> Self {
+        Spawns(Owner::new(Share::Half, capacity, barrier))
+    }
+
+    /// Returns the thieves' side.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        self.0.ring()
+    }
+
+    /// Pushes a job.
+    #[inline(always)]
+    pub fn push(&self, job: Job) -> Push {
+        self.0.push(job).1
+    }
+
+    /// Takes the newest job.
+    #[inline(always)]
+    #[must_use]
+    pub fn pop(&self) -> Option<Job> {
+        let ring = &**self.0.ring();
+        let top = ring.owner.top.load(Ordering::Relaxed);
+        if top <= ring.bounds.limit.load(Ordering::Relaxed) {
+            return self.pop_slow();
+        }
+        let job = self.lift(top, &ring.bounds.limit, || ring.barrier.light());
+        if job.is_some() { job } else { self.pop_slow() }
+    }
+
+    /// Takes the job below `top`, which was private; none if a thief may be taking it. `order`
+    /// keeps the store of the new top before the load of the limit.
+    #[inline(always)]
+    fn lift(&self, top: u64, limit: &AtomicU64, order: impl FnOnce()) -> Option<Job> {
+        let (ring, index) = (&**self.0.ring(), top - 1);
+        // SAFETY: the owner, and the index is in use.
+        let word = unsafe { ring.word(index) };
+        // ORDERING: Release, as in `Joins::take_back` (O1).
+        ring.owner.top.store(index, Ordering::Release);
+        order();
+        if index >= limit.load(Ordering::Relaxed) {
+            // SAFETY: the index is above the range that a thief can take from.
+            return unsafe { job(word) };
+        }
+        // ORDERING: Release, as above: the job is there again.
+        ring.owner.top.store(top, Ordering::Release);
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pop_slow(&self) -> Option<Job> {
+        let ring = &**self.0.ring();
+        let top = ring.owner.top.load(Ordering::Relaxed);
+        let (head, split) = ring.range();
+        if top <= split && head == split {
+            return None;
+        }
+        if !ring.barrier.is_asymmetric() && top > ring.bounds().limit.load(Ordering::Relaxed) {
+            // ORDERING: SeqCst fence, pairs with the one in `heavy`: this is fenced mode.
+            let job = self.lift(top, &ring.bounds().limit, || fence(Ordering::SeqCst));
+            if job.is_some() {
+                return job;
+            }
+        }
+        self.pop_locked(top)
+    }
+
+    /// Takes the newest job under the lock; when none is private, takes public ones back first.
+    fn pop_locked(&self, mut top: u64) -> Option<Job> {
+        let ring = &**self.0.ring();
+        self.0.lock();
+        let (head, mut split) = ring.range();
+        if top == split {
+            split -= (split - head).div_ceil(2).min(BATCH_MAX as u64);
+        }
+        let mut taken = None;
+        while taken.is_none() && top > split {
+            top -= 1;
+            // SAFETY: the owner has the lock, and the index is in the range.
+            let word = unsafe { ring.word(top) };
+            // SAFETY: the index leaves the range before the lock is free again.
+            taken = unsafe { job(word) };
+        }
+        // ORDERING: Release, as in `Joins::take_back` (O1).
+        ring.owner.top.store(top, Ordering::Release);
+        self.0.set_limit(split);
+        ring.set_range(head, split);
+        ring.unlock();
+        taken
+    }
+
+    /// Publishes if somebody is hungry: before each job that the worker runs.
+    #[inline]
+    pub fn serve(&self) -> Push {
+        self.0.serve()
+    }
+
+    /// Makes all private jobs public: before the worker blocks, or takes no more jobs.
+    pub fn hand_over(&self) -> Push {
+        self.0.hand_over()
+    }
+}
+
+/// Returns the job that a word stands for; none for a tombstone.
+///
+/// # Safety
+///
+/// The word is one of a ring's, and leaves it now.
+pub(super) unsafe fn job(word: *mut ()) -> Option<Job> {
+    // SAFETY: the word was a job's; as the caller vouches, it comes out once.
+    NonNull::new(word).map(|pointer| unsafe { Job::new(pointer) })
+}
+
+impl fmt::Debug for Spawns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spawns").field(self.0.ring()).finish()
+    }
+}
