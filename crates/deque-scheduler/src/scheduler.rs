@@ -304,7 +304,7 @@ impl WorkerQueues {
                 return found;
             }
             self.stats().add_park();
-            let look = || interrupted() || scheduler.has_jobs();
+            let look = |_| interrupted() || scheduler.has_jobs();
             self.observer.tell(Observed::Park);
             let awake = scheduler.sleep.park(self.index, look);
             self.observer.tell(Observed::Unpark);

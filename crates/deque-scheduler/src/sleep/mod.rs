@@ -76,20 +76,21 @@ impl Sleep {
 
     /// Blocks the calling worker until it is woken, unless `look` sees something.
     ///
-    /// The caller must be a searcher. `look` is called after the announcement; it must look at
-    /// everything that a waker may have published: all queues, the worker's inbox, stop flags.
+    /// The caller must be a searcher. `look` is called after the announcement, and is told whether
+    /// the caller was the last searcher. It must look at everything that is addressed to this
+    /// worker (its inbox, stop flags); the last searcher's also at all queues.
     ///
     /// # Blocking
     ///
     /// Blocks the OS thread.
-    pub fn park(&self, worker: usize, look: impl FnOnce() -> bool) -> Awake {
+    pub fn park(&self, worker: usize, look: impl FnOnce(bool) -> bool) -> Awake {
         let slot = &self.slots[worker];
         let (word, bit) = self.bit_of(worker);
         slot.state.store(PARKED, Ordering::Relaxed);
         // ORDERING: Release, pairs with the Acquire in `claim`: who sees the bit sees PARKED.
         word.fetch_or(bit, Ordering::Release);
-        self.stop_searching(); // its fence orders the announcement before the look
-        if look() && slot.cancel() {
+        let is_last = self.stop_searching(); // its fence orders the announcement before the look
+        if look(is_last) && slot.cancel() {
             word.fetch_and(!bit, Ordering::Relaxed);
             self.start_search();
             return Awake::Cancelled;
@@ -116,7 +117,9 @@ impl Sleep {
     /// Takes the caller off the count of searchers. True: it was the last, and must look for work
     /// that pushers left to it.
     fn stop_searching(&self) -> bool {
-        let before = self.searchers.fetch_sub(1, Ordering::Relaxed);
+        // ORDERING: AcqRel, pairs with itself in other searchers: the last one sees the bits of
+        // those that parked before it, and so whom it can wake.
+        let before = self.searchers.fetch_sub(1, Ordering::AcqRel);
         if cfg!(any(debug_assertions, loom)) {
             assert_ne!(before, 0, "a search ended that nobody had started");
         }

@@ -2,7 +2,6 @@
 //!
 //! The queues under the workers are a plain count here: crossbeam's are not instrumented, and the
 //! protocol asks nothing of them but that a push is visible to a look that a fence orders after it.
-#![cfg(loom)]
 
 use std::ptr::NonNull;
 use std::sync::Arc as StdArc;
@@ -15,13 +14,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// Explores every interleaving with at most `preemptions` involuntary switches.
-fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    builder.check(check);
-}
+use crate::model;
 
 /// A pool whose queue is a count of jobs.
 struct Pool {
@@ -81,7 +74,7 @@ impl Pool {
                 self.sleep.start_search();
                 continue;
             }
-            match self.sleep.park(me, || self.has_jobs() || self.stop.load(Relaxed)) {
+            match self.sleep.park(me, |_| self.has_jobs() || self.stop.load(Relaxed)) {
                 Awake::Cancelled | Awake::ForAJob => {}
                 Awake::ForItself => self.sleep.start_search(),
             }
@@ -206,7 +199,7 @@ fn inbox_races_with_park() {
                 while received.len() < 2 {
                     pool.sleep.start_search();
                     if inbox.is_empty() {
-                        match pool.sleep.park(0, || !inbox.is_empty()) {
+                        match pool.sleep.park(0, |_| !inbox.is_empty()) {
                             Awake::ForItself => {}
                             Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| false),
                         }
@@ -244,7 +237,7 @@ fn inbox_and_job_race_for_one_sleeper() {
                     } else if pool.take() {
                         ran += 1;
                     } else {
-                        match pool.sleep.park(0, || !inbox.is_empty() || pool.has_jobs()) {
+                        match pool.sleep.park(0, |_| !inbox.is_empty() || pool.has_jobs()) {
                             Awake::Cancelled | Awake::ForAJob => {}
                             Awake::ForItself => pool.sleep.start_search(),
                         }
