@@ -26,38 +26,38 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program {
         workload: "fibers/yield",
         workers: Some(1),
-        run: |size| yields(pick(size, 20_000, 500_000)),
+        run: |size| yields(pick(size, 100_000, 500_000)),
     },
     Program {
         workload: "fibers/create",
         workers: Some(1),
-        run: |size| create(pick(size, 2_000, 20_000)),
+        run: |size| create(pick(size, 10_000, 20_000)),
     },
     Program {
         workload: "fibers/ping-pong",
         workers: Some(1),
-        run: |size| ping_pong(pick(size, 10_000, 100_000)),
+        run: |size| ping_pong(pick(size, 50_000, 100_000)),
     },
     Program {
         workload: "fibers/ring",
         workers: None,
-        run: |size| ring(pick(size, 20_000, 200_000)),
+        run: |size| ring(pick(size, 100_000, 200_000)),
     },
     Program {
         workload: "fibers/wake-1000",
         workers: Some(1),
-        run: |size| wake(pick(size, 10, 100)),
+        run: |size| wake(pick(size, 30, 100)),
     },
     Program {
         workload: "fibers/phases",
         workers: None,
-        run: |size| phases(1000, pick(size, 10, 200)),
+        run: |size| phases(1000, pick(size, 50, 200)),
     },
     Program {
         workload: "waking/idle",
         workers: None,
         run: |size| {
-            crate::suite::submit(pick(size, 50, 300), |sender| {
+            crate::suite::submit(pick(size, 100, 300), |sender| {
                 drop(go!(move || sender.send(Instant::now()).expect("somebody waits for it")));
             })
         },

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Workload;
 use crate::paired::{Run, System};
-use crate::peers::Pools;
+use crate::peers::{self, Pools};
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload {
@@ -22,7 +22,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "two fibers on one worker that yield to each other",
         bound: "a switch there and back: raw switches",
         make: |context, with| {
-            let each = context.pick(20_000, 500_000);
+            let each = context.pick(100_000, 500_000);
             let mut systems = yields(&context.single, each);
             systems.extend(context.may("fibers/yield"));
             with(&systems);
@@ -33,7 +33,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "20 000 jobs, each created, run on a fiber and joined before the next, one worker",
         bound: "two switches on a stack that is there: raw switches",
         make: |context, with| {
-            let count = context.pick(2_000, 20_000);
+            let count = context.pick(10_000, 20_000);
             let mut systems = create(&context.single, count);
             systems.extend(context.may("fibers/create"));
             with(&systems);
@@ -44,7 +44,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "two fibers on one worker that take turns over two events",
         bound: "two switches there and back a round",
         make: |context, with| {
-            let rounds = context.pick(10_000, 100_000);
+            let rounds = context.pick(50_000, 100_000);
             let mut systems = ping_pong(&context.single, rounds);
             systems.extend(context.may("fibers/ping-pong"));
             with(&systems);
@@ -55,7 +55,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "a token that goes round 503 fibers, each with an event of its own",
         bound: "a switch there and back a hop",
         make: |context, with| {
-            let hops = context.pick(20_000, 200_000);
+            let hops = context.pick(100_000, 200_000);
             let mut systems = ring(&context.pools, hops);
             systems.extend(context.may("fibers/ring"));
             with(&systems);
@@ -67,7 +67,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
                 of 100 times",
         bound: "a switch there and back for each fiber",
         make: |context, with| {
-            let times = context.pick(10, 100);
+            let times = context.pick(30, 100);
             let mut systems = wake(&context.single, times);
             systems.extend(context.may("fibers/wake-1000"));
             with(&systems);
@@ -78,11 +78,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "the same with stack tops at one stride, and with waits at staggered depths",
         bound: "the caches: equal strides share their sets",
         make: |context, with| {
-            let times = context.pick(10, 100);
-            let pools = &context.single;
-            let staggered = move || wake_ours(pools, times, |index, f| at_depth(index % 16, f));
+            let times = context.pick(30, 100);
+            let staggered = move || wake_ours(times, |index, f| at_depth(index % 16, f));
             with(&[
-                System::measured("rustfiber", move || wake_ours(pools, times, |_, f| f())),
+                System::measured("rustfiber", move || wake_ours(times, |_, f| f())),
                 System::measured("staggered", staggered),
             ]);
         },
@@ -92,7 +91,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "a thousand fibers that wait for each other, phase by phase",
         bound: "a switch there and back for each fiber and phase",
         make: |context, with| {
-            let mut systems = phases(&context.pools, 1000, context.pick(10, 200));
+            let mut systems = phases(&context.pools, 1000, context.pick(50, 200));
             systems.extend(context.may("fibers/phases"));
             with(&systems);
         },
@@ -356,12 +355,15 @@ fn at_depth(depth: usize, f: &dyn Fn()) {
     std::hint::black_box(frame);
 }
 
-fn wake_ours(pools: &Pools, times: usize, place: impl Fn(usize, &dyn Fn()) + Sync) -> Run {
+/// On a runtime of its own each time: where the system happens to put the stacks decides how they
+/// share the caches, and is not to decide about a whole comparison.
+fn wake_ours(times: usize, place: impl Fn(usize, &dyn Fn()) + Sync) -> Run {
+    let runtime = peers::rustfiber(1);
     let mut seconds = 0.0;
     for _ in 0..times {
         let (there, open) = (Counter::new(WOKEN), Counter::new(1));
         let (ended, place) = (AtomicUsize::new(0), &place);
-        seconds += pools.rustfiber.run(|| {
+        seconds += runtime.run(|| {
             let mut start = None;
             scope(|s| {
                 for index in 0..WOKEN {
@@ -414,7 +416,7 @@ fn wake(pools: &Pools, times: usize) -> Vec<System<'_>> {
         Run::took(seconds)
     };
     vec![
-        System::measured("rustfiber", move || wake_ours(pools, times, |_, f| f())),
+        System::measured("rustfiber", move || wake_ours(times, |_, f| f())),
         System::measured("tokio", tokio),
     ]
 }

@@ -89,7 +89,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "fib(36), one join a call and nothing else: the cost of a join",
         bound: "half of sequential, opaque",
         make: |context, with| {
-            let n = context.pick(27, 36);
+            let n = context.pick(32, 36);
             let expected = equals(fibonacci_by_addition(n));
             with(&fork_join_systems!(opaque context.pools, expected, |s, S| {
                 fibonacci::<S>(s, n)
@@ -101,7 +101,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "the same with one worker: what a join costs that nobody steals",
         bound: "sequential, opaque",
         make: |context, with| {
-            let n = context.pick(25, 34);
+            let n = context.pick(30, 34);
             let expected = equals(fibonacci_by_addition(n));
             with(&fork_join_systems!(opaque context.single, expected, |s, S| {
                 fibonacci::<S>(s, n)
@@ -113,7 +113,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "a full tree of joins down to ten million single numbers",
         bound: "half of sequential, opaque",
         make: |context, with| {
-            let leaves = context.pick(300_000, 10_000_000);
+            let leaves = context.pick(3_000_000, 10_000_000);
             let expected = equals(skynet_by_formula(leaves));
             with(&fork_join_systems!(opaque context.pools, expected, |s, S| {
                 skynet::<S>(s, 0, leaves)
@@ -125,7 +125,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "14 queens: an irregular tree with little work in a node",
         bound: "half of sequential",
         make: |context, with| {
-            let board = context.pick(11, 14);
+            let board = context.pick(12, 14);
             let expected = equals(queens_by_table(board));
             with(&fork_join_systems!(context.pools, expected, |s, S| queens::<S>(s, board)));
         },
@@ -135,7 +135,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "two matrices of 2048 × 2048 numbers: few joins, much arithmetic",
         bound: "half of sequential, less what both cores share",
         make: |context, with| {
-            let size = context.pick(256, 2048);
+            let size = context.pick(512, 2048);
             let (a, b) = (Matrix::random(size, 1), Matrix::random(size, 2));
             let check = |product: Matrix| assert!(product.is_product_of(&a, &b), "a wrong product");
             with(&fork_join_systems!(context.pools, check, |s, S| multiply::<S>(s, &a, &b)));
@@ -146,7 +146,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "a full tree of 2^22 boxed nodes: a join and a cache miss at each",
         bound: "memory latency: a node is a cache line",
         make: |context, with| {
-            let tree = Tree::full(context.pick(16, 22));
+            let tree = Tree::full(context.pick(19, 22));
             let expected = equals(tree.sum());
             with(&fork_join_systems!(context.pools, expected, |s, S| tree_sum::<S>(s, &tree)));
         },
@@ -156,7 +156,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "three million nodes, one side of each up to 15 times the other, no cut-off",
         bound: "memory latency; a thief has to find the large side",
         make: |context, with| {
-            let tree = Tree::unbalanced(context.pick(60_000, 3_000_000));
+            let tree = Tree::unbalanced(context.pick(600_000, 3_000_000));
             let expected = equals(tree.sum());
             with(&fork_join_systems!(context.pools, expected, |s, S| tree_sum::<S>(s, &tree)));
         },
@@ -166,7 +166,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "merge sort of ten million numbers with a parallel merge: memory, few joins",
         bound: "half of sequential, less what both cores share",
         make: |context, with| {
-            let count = context.pick(300_000, 10_000_000);
+            let count = context.pick(2_000_000, 10_000_000);
             let mut random = fastrand::Rng::with_seed(7);
             let numbers: Vec<u32> = (0..count).map(|_| random.u32(..)).collect();
             let mut sorted = numbers.clone();
@@ -209,7 +209,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "ten thousand loops of 16 empty items each on a hot pool, one after the other",
         bound: "sequential: there is nothing to gain",
         make: |context, with| {
-            let loops = context.pick(1_000, 10_000);
+            let loops = context.pick(5_000, 10_000);
             let expected = equals(plain_for(0..16, 0).wrapping_mul(loops));
             with(&loop_systems(context, loops, 16, 0, expected));
         },
@@ -218,7 +218,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
 
 /// As many items as make up some steps of all together.
 fn for_items(context: &Context, work: u32, with: With<'_>) {
-    let steps: u64 = context.pick(20_000_000, 300_000_000);
+    let steps: u64 = context.pick(60_000_000, 300_000_000);
     let items = steps / u64::from(work);
     let expected = equals(plain_for(0..items, work));
     with(&loop_systems(context, 1, items, work, expected));

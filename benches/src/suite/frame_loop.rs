@@ -19,7 +19,7 @@ pub(super) const WORKLOADS: &[Workload] = &[Workload {
     bound: "half of sequential",
     make: |context, with| {
         let pools = &context.pools;
-        let count = context.pick(10, 100);
+        let count = context.pick(40, 100);
         let expected = frames(count, in_order);
         let measure = |frame: &dyn Fn(&[Chunk]) -> Frame| {
             let mut latencies = Vec::new();

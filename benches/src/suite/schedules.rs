@@ -28,7 +28,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
                 has worked 100 µs",
         bound: "half of sequential for whoever moves them; sequential for fibers that stay at home",
         make: |context, with| {
-            with(&pile_up(&context.pools, context.pick(500, 10_000)));
+            with(&pile_up(&context.pools, context.pick(1_000, 10_000)));
         },
     },
 ];

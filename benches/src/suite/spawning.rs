@@ -17,20 +17,20 @@ pub(super) const WORKLOADS: &[Workload] = &[
         name: "spawning/scope",
         about: "a million empty jobs, spawned from inside into a scope",
         bound: "a write and a read of one queue slot a job",
-        make: |context, with| with(&scope(&context.pools, context.pick(50_000, 1_000_000))),
+        make: |context, with| with(&scope(&context.pools, context.pick(300_000, 1_000_000))),
     },
     Workload {
         name: "spawning/foreign",
         about: "200 000 empty jobs, spawned by a thread that is no worker",
         bound: "the same through a queue that all share",
-        make: |context, with| with(&foreign(&context.pools, context.pick(20_000, 200_000))),
+        make: |context, with| with(&foreign(&context.pools, context.pick(60_000, 200_000))),
     },
     Workload {
         name: "spawning/skynet",
         about: "a tree with ten children a node and a million leaves, a spawned job a node",
         bound: "1.1 million jobs, as in spawning/scope",
         make: |context, with| {
-            let leaves = context.pick(10_000, 1_000_000);
+            let leaves = context.pick(100_000, 1_000_000);
             // Not may: its coroutines start breadth first, and run out of stacks.
             with(&skynet(&context.pools, leaves));
         },

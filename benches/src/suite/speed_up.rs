@@ -13,7 +13,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "joins and nothing else",
         bound: "as many times as fast as there are CPUs",
         make: |context, with| {
-            let n = context.pick(22, 32);
+            let n = context.pick(28, 32);
             on_each(context, &Fibonacci(n), fibonacci_by_addition(n), with);
         },
     },
@@ -22,7 +22,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "an irregular tree with little work in a node",
         bound: "as many times as fast as there are CPUs",
         make: |context, with| {
-            let board = context.pick(9, 12);
+            let board = context.pick(11, 12);
             on_each(context, &Queens(board), queens_by_table(board), with);
         },
     },
@@ -31,7 +31,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "a loop of items of about 1 µs",
         bound: "as many times as fast as there are CPUs",
         make: |context, with| {
-            let items = context.pick(5_000, 100_000);
+            let items = context.pick(20_000, 100_000);
             on_each(context, &Loop(items), plain_for(0..items, 600), with);
         },
     },

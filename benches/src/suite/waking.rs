@@ -21,7 +21,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
                 millisecond",
         bound: "the system's wake-up of one thread: threads",
         make: |context, with| {
-            let mut systems = idle(&context.pools, context.pick(50, 300));
+            let mut systems = idle(&context.pools, context.pick(100, 300));
             systems.extend(context.may("waking/idle"));
             with(&systems);
         },
@@ -32,7 +32,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
                 busy with programs of some 100 µs that do nothing but fork; rayon, which cannot \
                 wait, is given a job",
         bound: "the time to the next scheduling point of a worker",
-        make: |context, with| with(&under_load(&context.pools, context.pick(50, 300))),
+        make: |context, with| with(&under_load(&context.pools, context.pick(100, 300))),
     },
     Workload {
         name: "waking/long-home-forking",
