@@ -1,9 +1,8 @@
 //! The queue for submissions from outside: first in, first out, shared by all workers.
 
-use crossbeam_deque::Injector as Queue;
+use crossbeam_deque::{Injector as Queue, Steal};
 
 use crate::job::Job;
-use crate::shared_deque::until_decided;
 
 /// Jobs submitted by threads that are not workers.
 pub(crate) struct Injector(Queue<Job>);
@@ -21,6 +20,11 @@ impl Injector {
         self.0.is_empty()
     }
 
+    /// Returns how many jobs there are, or were a moment ago.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Takes the oldest job.
     #[inline]
     pub(crate) fn take(&self) -> Option<Job> {
@@ -28,6 +32,13 @@ impl Injector {
         if self.0.is_empty() {
             return None;
         }
-        until_decided(|| self.0.steal())
+        loop {
+            match self.0.steal() {
+                Steal::Success(job) => return Some(job),
+                Steal::Empty => return None,
+                // PROGRESS: somebody else took a job meanwhile.
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
     }
 }

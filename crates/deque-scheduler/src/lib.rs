@@ -9,7 +9,6 @@ mod observer;
 mod primitive;
 pub mod ring;
 mod scheduler;
-mod shared_deque;
 pub mod sleep;
 mod stats;
 mod victims;

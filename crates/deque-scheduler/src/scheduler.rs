@@ -1,17 +1,18 @@
 //! What workers share, what each owns, and the order in which a worker takes its jobs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crossbeam_utils::CachePadded;
+use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
 
+use crate::barrier::Barrier;
 use crate::injector::Injector;
 use crate::job::Job;
 use crate::observer::{Observed, Observer};
-use crate::shared_deque::{OwnDeques, Stealers, TakeBack};
+use crate::ring::{BATCH_MAX, Joins, Place, Push, Ring, Spawns, TakeBack, ThiefId, last_look};
 use crate::sleep::{Awake, ParkSlot, Sleep};
 use crate::stats::WorkerStats;
 use crate::victims::{VictimError, check_victims};
@@ -24,10 +25,14 @@ const FAIRNESS_PERIOD: u32 = 61;
 const SEARCH_ROUNDS: u32 = 16;
 const PAUSES_MAX: u32 = 64;
 
+/// Room that each ring begins with. Few programs nest more joins, or spawn more before the jobs run.
+const RING_CAPACITY: usize = 256;
+
 /// What all workers of one pool share.
 pub struct Scheduler {
     injector: Injector,
-    stealers: Box<[CachePadded<Stealers>]>,
+    /// Each worker's queues, as the others see them.
+    rings: Box<[Rings]>,
     stats: Box<[CachePadded<WorkerStats>]>,
     sleep: Sleep,
     /// Held by a worker that goes through all queues; see [`WorkerQueues::take_anywhere`].
@@ -36,11 +41,25 @@ pub struct Scheduler {
     spins: bool,
 }
 
+/// One worker's queues, as the others see them.
+struct Rings {
+    joins: Arc<Ring>,
+    spawns: Arc<Ring>,
+}
+
+impl Rings {
+    /// Both rings; joins first, as a suspended fiber waits for each of them.
+    fn both(&self) -> [&Ring; 2] {
+        [&self.joins, &self.spawns]
+    }
+}
+
 impl Scheduler {
     /// Creates the scheduler of `slots.len()` workers, and each worker's own part.
     ///
     /// `victims[i]` is the order in which worker `i` looks at the others when it steals. `spins`
-    /// allows an idle worker a short spin (some microseconds) before it parks.
+    /// allows an idle worker a short spin (some microseconds) before it parks. `barrier` is chosen
+    /// before the workers' threads start.
     ///
     /// # Errors
     ///
@@ -53,22 +72,33 @@ impl Scheduler {
         slots: Vec<Arc<ParkSlot>>,
         victims: Vec<Vec<usize>>,
         spins: bool,
+        barrier: Barrier,
     ) -> Result<(Arc<Scheduler>, Vec<WorkerQueues>), VictimError> {
         assert_eq!(slots.len(), victims.len(), "one park slot and one victim order a worker");
         check_victims(&victims)?;
-        let deques: Vec<OwnDeques> = slots.iter().map(|_| OwnDeques::new()).collect();
+        let new_rings =
+            || (Joins::new(RING_CAPACITY, barrier), Spawns::new(RING_CAPACITY, barrier));
+        let owned: Vec<(Joins, Spawns)> = slots.iter().map(|_| new_rings()).collect();
+        let as_others_see = |(joins, spawns): &(Joins, Spawns)| Rings {
+            joins: Arc::clone(joins.ring()),
+            spawns: Arc::clone(spawns.ring()),
+        };
         let scheduler = Arc::new(Scheduler {
             injector: Injector::new(),
-            stealers: deques.iter().map(|own| CachePadded::new(own.stealers())).collect(),
+            rings: owned.iter().map(as_others_see).collect(),
             stats: slots.iter().map(|_| CachePadded::default()).collect(),
             sleep: Sleep::new(slots),
             sweep: Mutex::new(()),
             spins,
         });
-        let workers = deques.into_iter().zip(victims).enumerate();
-        let queues = workers.map(|(index, (own, victims))| WorkerQueues {
-            own,
+        let workers = owned.into_iter().zip(victims).enumerate();
+        let queues = workers.map(|(index, ((joins, spawns), victims))| WorkerQueues {
+            joins,
+            spawns,
             index,
+            // SAFETY: no other worker of these rings has this index.
+            thief: unsafe { ThiefId::new(index as u32) },
+            loot: RefCell::new(Vec::with_capacity(BATCH_MAX)),
             victims: victims.into(),
             picks: Cell::new(0),
             fair_turn: Cell::new(FairTurn::Injector),
@@ -89,10 +119,21 @@ impl Scheduler {
         self.sleep.notify_job();
     }
 
-    /// Tells whether a job was waiting in any queue at some moment during the call.
-    #[must_use]
-    pub fn has_jobs(&self) -> bool {
-        !self.injector.is_empty() || self.stealers.iter().any(|stealers| !stealers.is_empty())
+    /// Every worker's rings.
+    fn all_rings(&self) -> impl Iterator<Item = &Ring> + Clone {
+        self.rings.iter().flat_map(Rings::both)
+    }
+
+    /// The last parker's look at everything that anybody could run.
+    fn has_jobs_for_sure(&self) -> bool {
+        last_look(self.all_rings()) || !self.injector.is_empty()
+    }
+
+    /// What the last searcher leaves behind when it has found something: closed gates. Tells whether
+    /// there are more jobs, as far as it can see.
+    fn leave(&self) -> bool {
+        self.all_rings().for_each(Ring::ask);
+        self.all_rings().any(Ring::has_jobs) || !self.injector.is_empty()
     }
 
     /// Returns where the workers sleep.
@@ -134,8 +175,12 @@ enum FairTurn {
 
 /// One worker's own part. Stays on that worker's thread while the worker runs.
 pub struct WorkerQueues {
-    own: OwnDeques,
+    joins: Joins,
+    spawns: Spawns,
     index: usize,
+    thief: ThiefId,
+    /// Where rings put what is taken from them; empty between calls.
+    loot: RefCell<Vec<Job>>,
     victims: Box<[usize]>,
     picks: Cell<u32>,
     fair_turn: Cell<FairTurn>,
@@ -165,35 +210,56 @@ impl WorkerQueues {
 
     /// Pushes the second half of a `join`: a job whose memory the caller keeps until the job has
     /// run or [`WorkerQueues::take_back`] has returned it.
-    #[inline]
-    pub fn push_join(&self, job: Job) {
-        self.own.push_join(job);
-        self.scheduler.sleep.notify_job();
+    #[inline(always)]
+    pub fn push_join(&self, job: Job) -> Place {
+        let (place, push) = self.joins.push(job);
+        self.tell_of(push);
+        place
     }
 
-    /// Takes back the join made from `job`. True: it is the caller's, and has not run.
+    /// Takes a join's job back.
     ///
-    /// A buried job is found in time linear in the jobs above it, which belong to other fibers of
-    /// this worker that suspended inside their own joins.
+    /// # Safety
+    ///
+    /// The place comes from [`WorkerQueues::push_join`] on this worker.
+    #[inline(always)]
+    pub unsafe fn take_back(&self, place: Place) -> TakeBack {
+        // SAFETY: the caller vouches.
+        unsafe { self.joins.take_back(place) }
+    }
+
+    /// Makes the jobs of all open joins public. Call it before another fiber of this worker runs:
+    /// they belong to the fiber that runs now, and nobody else would take them.
     #[inline]
-    #[must_use]
-    pub fn take_back(&self, job: NonNull<()>) -> bool {
-        match self.own.take_back(job) {
-            TakeBack::Top => true,
-            TakeBack::Taken if self.own.is_empty() => false,
-            // Others' jobs were out of sight for a moment; a thief may have parked over that.
-            outcome => {
-                self.scheduler.sleep.notify_job();
-                outcome == TakeBack::Buried
-            }
-        }
+    pub fn hand_over_joins(&self) {
+        self.tell_of(self.joins.hand_over());
+    }
+
+    /// Makes all jobs public. Call it before the worker blocks for something that is not a job.
+    pub fn hand_over(&self) {
+        self.hand_over_joins();
+        self.tell_of(self.spawns.hand_over());
     }
 
     /// Pushes a job that owns its memory.
     #[inline]
     pub fn push_spawn(&self, job: Job) {
-        self.own.push_spawn(job);
-        self.scheduler.sleep.notify_job();
+        self.tell_of(self.spawns.push(job));
+    }
+
+    /// Publishes jobs if another worker is hungry. Call it now and then while no job is pushed.
+    #[inline]
+    pub fn serve(&self) {
+        self.tell_of(self.joins.serve());
+        self.tell_of(self.spawns.serve());
+    }
+
+    /// Wakes somebody for jobs that became public.
+    #[inline(always)]
+    fn tell_of(&self, push: Push) {
+        if push == Push::Published {
+            self.scheduler.sleep.notify_job();
+        }
     }
 
     /// Tells whether this worker's own queues are empty. Thieves may empty them at any time; nobody
@@ -201,32 +267,47 @@ impl WorkerQueues {
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own.is_empty()
+        !self.joins.ring().has_jobs() && !self.spawns.ring().has_jobs()
     }
 
     /// Takes an unstarted spawned job for which `wanted` holds, wherever in the pool it lies.
     ///
     /// For whoever waits for that job and cannot leave the core to it. Looks at this worker's own
-    /// queue first; else it goes through every queue, and leaves what it finds there with this
-    /// worker. Sweeps take turns, so that no job is missed on its way through another sweep.
+    /// queue first; else it goes through what the other queues hold when it comes to them, and
+    /// leaves it with this worker. Sweeps take turns, so that no job is missed on its way through
+    /// another sweep.
     #[cold]
     #[must_use]
     pub fn take_anywhere(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
         let _turn = self.scheduler.sweep.lock();
-        let mut found = self.own.take_spawn_where(wanted);
-        if found.is_none() {
-            for &victim in &self.victims {
-                let stealers = &self.scheduler.stealers[victim];
-                std::iter::from_fn(|| stealers.steal_spawn())
-                    .for_each(|job| self.own.push_spawn(job));
-            }
-            let injected = std::iter::from_fn(|| self.scheduler.injector.take());
-            injected.for_each(|job| self.own.push_spawn(job));
-            found = self.own.take_spawn_where(wanted);
+        let own = self.spawns.take_where(wanted);
+        if own.is_some() {
+            return own;
         }
-        // The jobs of others were out of sight for a moment; a thief may have parked over that.
-        self.scheduler.sleep.notify_job();
+        self.scheduler.sleep.start_search();
+        for &victim in &self.victims {
+            self.take_all_spawns(victim);
+        }
+        for _ in 0..self.scheduler.injector.len() {
+            self.scheduler.injector.take().into_iter().for_each(|job| self.push_spawn(job));
+        }
+        let found = self.spawns.take_where(wanted);
+        self.end_search();
         found
+    }
+
+    /// Moves to this worker what `victim` has when this begins. The caller is a searcher.
+    fn take_all_spawns(&self, victim: usize) {
+        let ring = &*self.scheduler.rings[victim].spawns;
+        let (mut loot, end, backoff) = (self.loot.borrow_mut(), ring.end(), Backoff::new());
+        while ring.has_jobs_below(end) {
+            if ring.steal(BATCH_MAX, &mut loot) + ring.force(&self.thief, BATCH_MAX, &mut loot) == 0 {
+                // PROGRESS: somebody else has the lock, which is held for some copied words; or the
+                // victim has cancelled the forced take, to publish or to take jobs itself.
+                backoff.snooze();
+            }
+            loot.drain(..).for_each(|job| self.push_spawn(job));
+        }
     }
 
     /// Counts one pick of anything. True, every 61st time: sources that the usual order could
@@ -240,18 +321,19 @@ impl WorkerQueues {
         is_fair
     }
 
-    /// Takes a job in the usual order: own newest, stealing, injector.
+    /// Takes an own job, the newest first, or an injected one. None also when another worker may
+    /// have one to steal, which comes before injected ones: that takes [`WorkerQueues::find`].
     #[inline]
     #[must_use]
     pub fn next(&self) -> Option<Job> {
-        self.own.pop().or_else(|| self.next_from_others())
+        self.next_own().or_else(|| if self.can_steal() { None } else { self.next_injected() })
     }
 
-    /// Takes an own job or an injected one; does not steal.
+    /// Takes an own job or an injected one, whatever others have.
     #[inline]
     #[must_use]
     pub fn next_near(&self) -> Option<Job> {
-        self.own.pop().or_else(|| self.scheduler.injector.take())
+        self.next_own().or_else(|| self.next_injected())
     }
 
     /// Takes a job in the fair order: in turn, the injector, the oldest own job or the steal side
@@ -261,30 +343,82 @@ impl WorkerQueues {
     pub fn next_fair(&self) -> Option<Job> {
         let turn = self.fair_turn.get();
         let (first, next_turn) = match turn {
-            FairTurn::Injector => (self.scheduler.injector.take(), FairTurn::OldestOwn),
-            FairTurn::OldestOwn => (self.own_stealers().steal(), FairTurn::Steal),
-            FairTurn::Steal => (self.steal(), FairTurn::Injector),
+            FairTurn::Injector => (self.next_injected(), FairTurn::OldestOwn),
+            FairTurn::OldestOwn => {
+                (self.next_handed_over().or_else(|| self.spawns.take_oldest()), FairTurn::Steal)
+            }
+            FairTurn::Steal => {
+                self.scheduler.sleep.start_search();
+                let stolen = self.steal();
+                self.end_search();
+                (stolen, FairTurn::Injector)
+            }
         };
         self.fair_turn.set(next_turn);
         first.or_else(|| self.next())
     }
 
-    /// Takes a job from the injector or from another worker.
-    #[cold]
-    fn next_from_others(&self) -> Option<Job> {
-        self.steal().or_else(|| self.scheduler.injector.take())
+    #[inline]
+    fn next_own(&self) -> Option<Job> {
+        self.next_handed_over().or_else(|| self.spawns.pop())
     }
 
+    /// Takes a job that a suspended fiber of this worker has left, as a thief would.
+    #[inline]
+    fn next_handed_over(&self) -> Option<Job> {
+        let ring = self.joins.ring();
+        if ring.has_public() { self.take_one(ring) } else { None }
+    }
+
+    fn next_injected(&self) -> Option<Job> {
+        self.scheduler.injector.take()
+    }
+
+    /// Tells whether another worker has public jobs, as far as this one can see.
+    fn can_steal(&self) -> bool {
+        let rings = self.victims.iter().flat_map(|&victim| self.scheduler.rings[victim].both());
+        rings.into_iter().any(Ring::has_public)
+    }
+
+    /// Takes one public job; if nobody has any, asks for some. The caller is a searcher.
     fn steal(&self) -> Option<Job> {
-        let mut victims = self.victims.iter();
-        let job = victims.find_map(|&victim| {
-            let job = self.scheduler.stealers[victim].steal();
-            job.inspect(|_| self.observer.tell(Observed::Steal { victim }))
-        });
-        if job.is_some() {
-            self.stats().add_steal();
+        let stolen = self.first_of_victims(|ring| self.take_one(ring));
+        if stolen.is_none() {
+            let rings = self.victims.iter().flat_map(|&victim| self.scheduler.rings[victim].both());
+            rings.for_each(Ring::ask);
         }
-        job
+        stolen
+    }
+
+    /// Takes one private job of an owner that has not answered. The caller is a searcher.
+    #[cold]
+    fn take_by_force(&self) -> Option<Job> {
+        self.first_of_victims(|ring| {
+            let mut loot = self.loot.borrow_mut();
+            if ring.has_jobs() {
+                ring.force(&self.thief, 1, &mut loot);
+            }
+            loot.pop()
+        })
+    }
+
+    fn first_of_victims(&self, take: impl Fn(&Ring) -> Option<Job>) -> Option<Job> {
+        for &victim in &self.victims {
+            if let Some(job) = self.scheduler.rings[victim].both().into_iter().find_map(&take) {
+                self.stats().add_steal();
+                self.observer.tell(Observed::Steal { victim });
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// Takes the oldest public job. One at a time, so that a stolen job is a started one: nobody who
+    /// looks for an unstarted job misses it on its way from queue to queue.
+    fn take_one(&self, ring: &Ring) -> Option<Job> {
+        let mut loot = self.loot.borrow_mut();
+        ring.steal(1, &mut loot);
+        loot.pop()
     }
 
     /// Looks for a job until there is one or `interrupted` holds; sleeps when there is neither.
@@ -300,11 +434,11 @@ impl WorkerQueues {
         scheduler.sleep.start_search();
         loop {
             if let Some(found) = self.search(&interrupted) {
-                scheduler.sleep.found(|| scheduler.has_jobs());
+                self.end_search();
                 return found;
             }
             self.stats().add_park();
-            let look = |_| interrupted() || scheduler.has_jobs();
+            let look = |is_last| interrupted() || is_last && scheduler.has_jobs_for_sure();
             self.observer.tell(Observed::Park);
             let awake = scheduler.sleep.park(self.index, look);
             self.observer.tell(Observed::Unpark);
@@ -329,18 +463,20 @@ impl WorkerQueues {
             if interrupted() {
                 return Some(Find::Interrupted);
             }
-            if let Some(job) = self.next() {
+            let job = self.next_own().or_else(|| self.steal()).or_else(|| self.next_injected());
+            if let Some(job) = job {
                 return Some(Find::Job(job));
             }
             for _ in 0..PAUSES_MAX.min(1 << round) {
                 std::hint::spin_loop();
             }
         }
-        None
+        self.take_by_force().map(Find::Job)
     }
 
-    fn own_stealers(&self) -> &Stealers {
-        &self.scheduler.stealers[self.index]
+    /// Ends a search that was not in vain, or that others go on with.
+    fn end_search(&self) {
+        self.scheduler.sleep.found(|| self.scheduler.leave());
     }
 
     fn stats(&self) -> &WorkerStats {

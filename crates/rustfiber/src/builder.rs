@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use deque_scheduler::Scheduler;
+use deque_scheduler::{Barrier, Scheduler};
 use fiber_stack::{StackCache, StackPool, StackSize};
 use topology::{CpuSet, PinError, Topology, pin_current_thread, placement, steal_order};
 
@@ -191,7 +191,8 @@ impl Builder {
         let stacks = StackPool::new(size, self.max_fibers.map(|count| count.saturating_add(idle)));
         let homes: Vec<&'static Home> = (0..workers).map(|_| Home::take()).collect();
         let slots = homes.iter().map(|home| Arc::clone(&home.slot)).collect();
-        let (scheduler, queues) = Scheduler::new(slots, victims, workers <= cpus())
+        let barrier = Barrier::of_this_process(); // before the threads start
+        let (scheduler, queues) = Scheduler::new(slots, victims, workers <= cpus(), barrier)
             .expect("a steal order names each other worker once");
         let tapes = self.trace.tapes(&pins);
         let shared = Shared::new(scheduler, stacks, self.panic_handler, homes.clone(), tapes);

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
+use deque_scheduler::ring::TakeBack;
+
 use crate::dump::Site;
 use crate::job::StackJob;
 use crate::latch::{self, Awaited, Wait};
@@ -71,12 +73,13 @@ where
 {
     worker.give_way();
     let job = StackJob::new(b, false, site);
-    worker.queues.push_join(job.token());
+    let place = worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
     let result_a = catch_unwind(AssertUnwindSafe(a));
     worker.must_still_run();
-    let taken_back = worker.queues.take_back(job.pointer());
-    let result_b = if taken_back {
+    // SAFETY: the place comes from this worker, which still runs.
+    let outcome = unsafe { worker.queues.take_back(place) };
+    let result_b = if outcome == TakeBack::Mine {
         let b = job.into_closure();
         match result_a {
             Ok(_) => catch_unwind(AssertUnwindSafe(b)),

@@ -136,7 +136,7 @@ fn fold<I: Items, T: Send>(
     let mut clock = Clock::start();
     while items.len() != 0 {
         let worker = Worker::current();
-        worker.inspect(|worker| worker.give_way());
+        worker.inspect(|worker| worker.between_runs());
         if items.len() > 1 && pace.may_split && worker.is_none_or(Worker::has_nothing_to_steal) {
             let home = worker.map(Worker::index);
             let half = items.len() / 2;

@@ -311,6 +311,7 @@ impl Worker {
 
     /// Runs a job from a queue on the present stack.
     fn run_job(&self, job: Job) {
+        self.queues.serve();
         add_one(&self.counts().jobs, Ordering::Relaxed);
         let header = job.into_pointer().cast::<JobHeader>();
         // SAFETY: every token in these queues was made from a live job's header.
@@ -375,6 +376,7 @@ impl Worker {
         loop {
             // PROGRESS: the claimant sends this fiber to its inbox once.
             let suspension = self.trace.suspends(Some(wait));
+            self.queues.hand_over_joins();
             suspend(record, Why::Waits);
             self.trace.resumes(suspension);
             if waiter.is_notified() {
@@ -392,6 +394,13 @@ impl Worker {
         if !self.home.inbox.is_empty() || !ready.is_empty() {
             self.give_way_to_waiting();
         }
+    }
+
+    /// A scheduling point of a job that may push nothing for long: gives way, and lets hungry
+    /// workers have what is there.
+    pub(crate) fn between_runs(&self) {
+        self.give_way();
+        self.queues.serve();
     }
 
     #[cold]
@@ -417,6 +426,7 @@ impl Worker {
     fn suspend_as_ready(&self, why: Why) {
         let record = self.current.get().expect("a fiber that suspends runs");
         let suspension = self.trace.suspends(None);
+        self.queues.hand_over_joins();
         suspend(record, why);
         self.trace.resumes(suspension);
     }
@@ -465,6 +475,7 @@ impl Worker {
             }
             self.abort_deadlocked(wait);
         }
+        self.queues.hand_over();
         self.trace.blocks(wait);
         completion.wait_thread();
         self.trace.unblocks();

@@ -123,6 +123,12 @@ impl Joins {
         outcome
     }
 
+    /// Publishes if somebody is hungry: now and then in a job that pushes nothing.
+    #[inline]
+    pub fn serve(&self) -> Push {
+        self.0.serve()
+    }
+
     /// Makes all private jobs public: before another fiber of this worker runs.
     pub fn hand_over(&self) -> Push {
         self.0.hand_over()

@@ -1,7 +1,7 @@
 //! The ring of jobs that own their memory: the newest is taken first, and nobody wants it back.
 
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::owner::{Owner, Push};
@@ -107,6 +107,52 @@ impl Spawns {
         ring.owner.top.store(top, Ordering::Release);
         self.0.set_limit(split);
         ring.set_range(head, split);
+        ring.unlock();
+        taken
+    }
+
+    /// Takes the oldest job, also a private one.
+    #[cold]
+    #[must_use]
+    pub fn take_oldest(&self) -> Option<Job> {
+        let ring = &**self.0.ring();
+        self.0.lock();
+        let top = ring.owner.top.load(Ordering::Relaxed);
+        let (mut head, split) = ring.range();
+        let mut taken = None;
+        while taken.is_none() && head < top {
+            // SAFETY: the owner has the lock, and the index is in the range.
+            let word = unsafe { ring.word(head) };
+            head += 1;
+            // SAFETY: the index leaves the range before the lock is free again.
+            taken = unsafe { job(word) };
+        }
+        self.0.set_limit(split.max(head));
+        ring.set_range(head, split.max(head));
+        ring.unlock();
+        taken
+    }
+
+    /// Takes a job for which `wanted` holds, the newest of those; leaves a tombstone. Takes time
+    /// linear in the jobs that are not wanted.
+    #[cold]
+    #[must_use]
+    pub fn take_where(&self, wanted: &dyn Fn(NonNull<()>) -> bool) -> Option<Job> {
+        let ring = &**self.0.ring();
+        self.0.lock();
+        let top = ring.owner.top.load(Ordering::Relaxed);
+        let (head, split) = ring.range();
+        // SAFETY: the owner has the lock, and the index is in the range.
+        let word_at = |index: &u64| unsafe { ring.word(*index) };
+        let is_wanted = |index: &u64| NonNull::new(word_at(index)).is_some_and(wanted);
+        let taken = (head..top).rev().find(is_wanted).and_then(|index| {
+            let word = word_at(&index);
+            // SAFETY: the owner has the lock; no thief reads without it.
+            unsafe { ring.set_word(index, ptr::null_mut()) };
+            // SAFETY: a tombstone stands in its place.
+            unsafe { job(word) }
+        });
+        self.0.set_limit(split); // undoes a raise that came to nothing
         ring.unlock();
         taken
     }

@@ -48,6 +48,18 @@ impl Ring {
         self.has_public() || top > self.public.split.load(Ordering::Relaxed)
     }
 
+    /// Returns the end of what has been pushed, to be asked about later with
+    /// [`Ring::has_jobs_below`].
+    pub(crate) fn end(&self) -> u64 {
+        // ORDERING: Acquire, pairs with the Release of each push.
+        self.owner.top.load(Ordering::Acquire)
+    }
+
+    /// Tells whether jobs are left of those that were there when [`Ring::end`] returned `end`.
+    pub(crate) fn has_jobs_below(&self, end: u64) -> bool {
+        self.public.head.load(Ordering::Relaxed) < end && self.has_jobs()
+    }
+
     /// Asks the owner to publish at its next push. For a searcher that found nothing public.
     pub fn ask(&self) {
         let gate = &self.bounds().gate;

@@ -54,12 +54,32 @@ impl Sleep {
         self.searchers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends the calling worker's search, because it has something to do. If it was the last
-    /// searcher and `work_in_sight`, others are woken.
-    pub fn found(&self, work_in_sight: impl Fn() -> bool) {
-        if self.stop_searching() && work_in_sight() {
-            self.wake_up_to(WAKES_ON_FOUND);
+    /// Ends the calling worker's search, because it has something to do.
+    ///
+    /// If it was the last searcher, and somebody is parked, `leave` is called: it must close the
+    /// gates of all rings, and tells whether work is in sight. Whoever is needed for that is woken,
+    /// or for what other workers that are awake may have pushed unseen.
+    pub fn found(&self, leave: impl FnOnce() -> bool) {
+        if !self.stop_searching() || self.claimable() == 0 {
+            return;
         }
+        let in_sight = leave();
+        // ORDERING: SeqCst fence, pairs with the one in `park`: a worker that is seen parked here
+        // sees its gate closed when it runs again.
+        fence(Ordering::SeqCst);
+        if in_sight {
+            self.wake_up_to(WAKES_ON_FOUND);
+        } else if self.claimable() + 1 < self.slots.len() {
+            // PROGRESS: others run, and may have pushed before they could see their gate closed.
+            // Who is woken looks with a barrier before it sleeps again.
+            self.wake_up_to(1);
+        }
+    }
+
+    /// Returns how many workers a wake for a job may claim.
+    fn claimable(&self) -> usize {
+        let bits = |word: &CachePadded<AtomicU64>| word.load(Ordering::Relaxed).count_ones();
+        self.parked.iter().map(bits).sum::<u32>() as usize
     }
 
     /// Wakes a worker, if a job was made visible, nobody searches, and somebody sleeps.
@@ -98,6 +118,9 @@ impl Sleep {
         let reason = slot.block_until_woken();
         word.fetch_and(!bit, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::Relaxed);
+        // ORDERING: SeqCst fence, pairs with the one in `found`: the bit is cleared before this
+        // worker's next push looks at its gate.
+        fence(Ordering::SeqCst);
         if reason == WOKEN_AS_SEARCHER { Awake::ForAJob } else { Awake::ForItself }
     }
 
