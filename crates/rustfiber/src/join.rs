@@ -3,12 +3,13 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
-use deque_scheduler::ring::TakeBack;
+use deque_scheduler::ring::{Place, TakeBack};
+use intrusive_waitlist::CompletionList;
 
 use crate::dump::Site;
 use crate::job::StackJob;
 use crate::latch::{self, Awaited, Wait};
-use crate::panic::drop_quietly;
+use crate::panic::{Payload, drop_quietly};
 use crate::runtime::default_runtime;
 use crate::worker::Worker;
 
@@ -44,6 +45,7 @@ use crate::worker::Worker;
 /// assert_eq!(sum(&numbers), 50_005_000);
 /// ```
 #[track_caller]
+#[inline]
 pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -51,20 +53,34 @@ where
     RA: Send,
     RB: Send,
 {
+    let site = Location::caller();
     match Worker::current() {
-        None => {
-            let site = Location::caller();
-            default_runtime().run(move || {
-                let worker = Worker::current().expect("`run` calls its closure on a worker");
-                join_on(worker, a, b, site)
-            })
-        }
-        // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
-        Some(_) if thread::panicking() => (a(), b()),
-        Some(worker) => join_on(worker, a, b, Location::caller()),
+        Some(worker) if !thread::panicking() => join_on(worker, a, b, site),
+        worker => join_otherwise(worker, a, b, site),
     }
 }
 
+/// Joins where the caller is no worker, or may not wait.
+#[cold]
+#[inline(never)]
+fn join_otherwise<A, B, RA, RB>(worker: Option<&Worker>, a: A, b: B, site: Site) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    if worker.is_some() {
+        // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
+        return (a(), b());
+    }
+    default_runtime().run(move || {
+        let worker = Worker::current().expect("`run` calls its closure on a worker");
+        join_on(worker, a, b, site)
+    })
+}
+
+#[inline(always)]
 fn join_on<A, B, RA, RB>(worker: &Worker, a: A, b: B, site: Site) -> (RA, RB)
 where
     A: FnOnce() -> RA,
@@ -72,35 +88,63 @@ where
     RB: Send,
 {
     worker.give_way();
-    let job = StackJob::new(b, false, site);
+    let job = StackJob::<B, RB, false>::new(b, site);
     let place = worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
-    let result_a = catch_unwind(AssertUnwindSafe(a));
+    let a = match catch_unwind(AssertUnwindSafe(a)) {
+        Ok(a) => a,
+        Err(payload) => give_up(worker, place, &job, site, payload),
+    };
     worker.must_still_run();
     // SAFETY: the place comes from this worker, which still runs.
-    let outcome = unsafe { worker.queues.take_back(place) };
-    let result_b = if outcome == TakeBack::Mine {
-        let b = job.into_closure();
-        match result_a {
-            Ok(_) => catch_unwind(AssertUnwindSafe(b)),
-            Err(payload) => {
-                drop_quietly(b);
-                resume_unwind(payload)
-            }
+    let result_b = match unsafe { worker.queues.take_back(place) } {
+        // SAFETY: nobody else has the job, and nobody will.
+        TakeBack::Mine => catch_unwind(AssertUnwindSafe(unsafe { job.take_closure() })),
+        TakeBack::Stolen => {
+            wait_for_thief(&job.done, site);
+            // SAFETY: the job is done.
+            unsafe { job.take_result() }
         }
-    } else {
-        latch::wait(&job.done, &Wait { what: Awaited::Join, site });
-        job.into_result()
     };
-    match (result_a, result_b) {
-        (Ok(a), Ok(b)) => (a, b),
-        (Err(payload), other) => {
-            drop_quietly(other);
-            resume_unwind(payload)
-        }
-        (Ok(a), Err(payload)) => {
+    match result_b {
+        Ok(b) => (a, b),
+        Err(payload) => {
             drop_quietly(a);
             resume_unwind(payload)
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn wait_for_thief(done: &CompletionList, site: Site) {
+    latch::wait(done, &Wait { what: Awaited::Join, site });
+}
+
+/// Goes on with the panic of `a`, when `b` has ended or is dropped.
+#[cold]
+#[inline(never)]
+fn give_up<B, RB>(
+    worker: &Worker,
+    place: Place,
+    job: &StackJob<B, RB, false>,
+    site: Site,
+    payload: Payload,
+) -> !
+where
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    worker.must_still_run();
+    // SAFETY: the place comes from this worker, which still runs.
+    match unsafe { worker.queues.take_back(place) } {
+        // SAFETY: nobody else has the job, and nobody will.
+        TakeBack::Mine => drop_quietly(unsafe { job.take_closure() }),
+        TakeBack::Stolen => {
+            wait_for_thief(&job.done, site);
+            // SAFETY: the job is done.
+            drop_quietly(unsafe { job.take_result() });
+        }
+    }
+    resume_unwind(payload)
 }

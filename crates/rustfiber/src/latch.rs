@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::Runtime;
     use crate::home::wake_all;
-    use crate::job::JobHeader;
+    use crate::job::{JobHeader, JobKind, ScopeHeader};
 
     /// Completes between the registration and the suspension, each time.
     struct DoneAtOnce(CompletionList);
@@ -137,14 +137,19 @@ mod tests {
     #[test]
     fn a_scopes_job_is_not_taken_for_another_at_its_address() {
         fn run(_: NonNull<JobHeader>, _: &Worker) {}
+        const PLAIN: &JobKind = &JobKind { run, is_scopes: false };
+        const SCOPES: &JobKind = &JobKind { run, is_scopes: true };
         let site = Location::caller();
-        let is_waited_for = |owners| {
-            let header = JobHeader::new(run, owners, site);
-            let here = std::ptr::from_ref(&header).addr();
-            Wait { what: Awaited::JoinHandle(here), site }.is_for(&header.id())
+        let is_waited_for = |header: NonNull<JobHeader>| {
+            let wait = Wait { what: Awaited::JoinHandle(header.addr().get()), site };
+            // SAFETY: the header is all of its job.
+            wait.is_for(&unsafe { JobHeader::id(header) })
         };
-        assert!(is_waited_for([0, 0]));
-        assert!(!is_waited_for([8, 0]));
+        // SAFETY: the kind fits.
+        assert!(is_waited_for(NonNull::from(&unsafe { JobHeader::new(PLAIN, site) })));
+        // SAFETY: the kind fits.
+        let scopes = unsafe { ScopeHeader::new(SCOPES, [8, 0], site) };
+        assert!(!is_waited_for(NonNull::from(&scopes).cast()));
     }
 
     #[test]

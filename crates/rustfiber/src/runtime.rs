@@ -188,11 +188,12 @@ impl Shared {
 
     /// Runs `f` on a worker, and waits for it.
     fn run<F: FnOnce() -> R + Send, R: Send>(&self, f: F, site: Site) -> R {
-        let job = StackJob::new(f, true, site);
+        let job = StackJob::<F, R, true>::new(f, site);
         self.submit(job.token());
         let this_job = job.pointer().addr().get();
         latch::wait(&job.done, &Wait { what: Awaited::Run(this_job), site });
-        job.into_result().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+        // SAFETY: the job is done.
+        unsafe { job.take_result() }.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::block::Block;
 use crate::counter::Counter;
 use crate::dump::Site;
 use crate::home::wake_all;
-use crate::job::JobHeader;
+use crate::job::{JobHeader, JobKind, ScopeHeader};
 use crate::latch::{self, Awaited, Wait};
 use crate::panic::{Payload, drop_quietly};
 use crate::runtime::SharedPointer;
@@ -110,7 +110,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         }
         self.pending.add(1);
         let job = Block::new(ScopeJob {
-            header: JobHeader::new(ScopeJob::<F>::run, [self.owner(), counter], site),
+            // SAFETY: the kind is a scope's.
+            header: unsafe {
+                ScopeHeader::new(ScopeJob::<F>::KIND, [self.owner(), counter], site)
+            },
             scope: NonNull::from(self).cast(),
             closure: f,
         });
@@ -146,12 +149,14 @@ impl fmt::Debug for Scope<'_, '_> {
 
 #[repr(C)] // the header comes first
 struct ScopeJob<F> {
-    header: JobHeader,
+    header: ScopeHeader,
     scope: NonNull<Scope<'static, 'static>>,
     closure: F,
 }
 
 impl<F: FnOnce()> ScopeJob<F> {
+    const KIND: &'static JobKind = &JobKind { run: Self::run, is_scopes: true };
+
     /// # Safety
     ///
     /// As for [`JobHeader::run`].

@@ -12,7 +12,7 @@ use intrusive_waitlist::CompletionList;
 
 use crate::dump::Site;
 use crate::home::wake_all;
-use crate::job::JobHeader;
+use crate::job::{JobHeader, JobKind};
 use crate::latch::{self, Awaited, Wait};
 use crate::panic::{PanicHandler, drop_quietly, handle_panic};
 use crate::runtime::{Runtime, Shared, current_shared};
@@ -38,6 +38,8 @@ unsafe impl<F: Send, R: Send> Send for SpawnJob<F, R> {}
 unsafe impl<F: Send, R: Send> Sync for SpawnJob<F, R> {}
 
 impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
+    const KIND: &'static JobKind = &JobKind { run: Self::run, is_scopes: false };
+
     /// # Safety
     ///
     /// As for [`JobHeader::run`].
@@ -202,7 +204,8 @@ where
     R: Send + 'static,
 {
     let job = Arc::new(SpawnJob {
-        header: JobHeader::new(SpawnJob::<F, R>::run, [0; 2], site),
+        // SAFETY: this is not a scope's.
+        header: unsafe { JobHeader::new(SpawnJob::<F, R>::KIND, site) },
         lifecycle: Lifecycle::new(),
         done: CompletionList::new(),
         closure: UnsafeCell::new(Some(f)),

@@ -87,7 +87,7 @@ impl Worker {
     ///
     /// Fibers never change their thread, so the reference may be kept across a suspension; it must
     /// not outlive the job that asks.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn current<'job>() -> Option<&'job Worker> {
         let worker = CURRENT.get();
         // SAFETY: set by `run` for as long as the worker lives; all code that can ask while it is
@@ -97,10 +97,15 @@ impl Worker {
 
     /// Aborts if the worker has gone since the caller asked for it. That takes a frame that
     /// outlives its job: the frame of a coroutine that the job made and left to its thread's end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn must_still_run(&self) {
-        if !ptr::eq(CURRENT.get(), self) {
+        #[cold]
+        #[inline(never)]
+        fn abort() -> ! {
             crate::panic::abort("a job was left half-way when its runtime ended, and went on");
+        }
+        if !ptr::eq(CURRENT.get(), self) {
+            abort();
         }
     }
 
@@ -314,9 +319,8 @@ impl Worker {
         self.queues.serve();
         add_one(&self.counts().jobs, Ordering::Relaxed);
         let header = job.into_pointer().cast::<JobHeader>();
-        // SAFETY: every token in these queues was made from a live job's header.
-        let live = unsafe { header.as_ref() };
-        let (id, site) = (live.id(), live.site());
+        // SAFETY: every token in these queues was made from a live job.
+        let (id, site) = unsafe { (JobHeader::id(header), header.as_ref().site()) };
         let record = self.current.get();
         // A job that helps another remembers itself; after a plain job there is nothing.
         let outer = record.map(|record| (record.job.replace(Some(id)), record));
@@ -387,7 +391,7 @@ impl Worker {
 
     /// A scheduling point of a job that may be long: lets woken fibers go first if they have waited
     /// for some time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn give_way(&self) {
         // SAFETY: only this thread has access, and nothing of this worker's runs beside the caller.
         let ready = unsafe { &*self.ready.as_ptr() };
@@ -404,6 +408,7 @@ impl Worker {
     }
 
     #[cold]
+    #[inline(never)]
     fn give_way_to_waiting(&self) {
         match self.points_left.get() {
             0 => self.points_left.set(POINTS_PER_LOOK),
@@ -456,8 +461,8 @@ impl Worker {
     /// Aborts if one of the jobs is suspended on this worker, which would never resume it.
     pub(crate) fn help_until(&self, completion: &impl Completion, wait: &Wait) {
         let is_wanted = |job: NonNull<()>| {
-            // SAFETY: tokens in these queues are headers of live jobs.
-            wait.is_for(&unsafe { job.cast::<JobHeader>().as_ref() }.id())
+            // SAFETY: every token in these queues was made from a live job.
+            wait.is_for(&unsafe { JobHeader::id(job.cast()) })
         };
         while !completion.is_done()
             && let Some(job) = self.queues.take_anywhere(&is_wanted)
