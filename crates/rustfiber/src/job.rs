@@ -139,6 +139,11 @@ impl<F: FnOnce() -> R + Send, R: Send, const IS_ROOT: bool> StackJob<F, R, IS_RO
         unsafe { Job::new(self.pointer()) }
     }
 
+    #[inline(always)]
+    pub(crate) fn site(&self) -> Site {
+        self.header.site
+    }
+
     /// Returns the closure of a job that was taken back.
     ///
     /// # Safety

@@ -53,47 +53,54 @@ where
     RA: Send,
     RB: Send,
 {
-    let site = Location::caller();
+    // Made first, so that the closure is in one place whichever way this goes.
+    let job = JoinJob::new(b, Location::caller());
     match Worker::current() {
-        Some(worker) if !thread::panicking() => join_on(worker, a, b, site),
-        worker => join_otherwise(worker, a, b, site),
+        Some(worker) if !thread::panicking() => join_on(worker, a, &job),
+        worker => join_otherwise(worker, a, &job),
     }
 }
+
+/// The second half of a join.
+type JoinJob<B, RB> = StackJob<B, RB, false>;
 
 /// Joins where the caller is no worker, or may not wait.
 #[cold]
 #[inline(never)]
-fn join_otherwise<A, B, RA, RB>(worker: Option<&Worker>, a: A, b: B, site: Site) -> (RA, RB)
+fn join_otherwise<A, B, RA, RB>(worker: Option<&Worker>, a: A, job: &JoinJob<B, RB>) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
     B: FnOnce() -> RB + Send,
     RA: Send,
     RB: Send,
 {
+    let site = job.site();
+    // SAFETY: no token was made of the job, which is not used again.
+    let b = unsafe { job.take_closure() };
     if worker.is_some() {
         // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
         return (a(), b());
     }
     default_runtime().run(move || {
         let worker = Worker::current().expect("`run` calls its closure on a worker");
-        join_on(worker, a, b, site)
+        join_on(worker, a, &JoinJob::new(b, site))
     })
 }
 
+/// Calls `a` and the closure of `job`, which is new.
 #[inline(always)]
-fn join_on<A, B, RA, RB>(worker: &Worker, a: A, b: B, site: Site) -> (RA, RB)
+fn join_on<A, B, RA, RB>(worker: &Worker, a: A, job: &JoinJob<B, RB>) -> (RA, RB)
 where
     A: FnOnce() -> RA,
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
     worker.give_way();
-    let job = StackJob::<B, RB, false>::new(b, site);
     let place = worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
     let a = match catch_unwind(AssertUnwindSafe(a)) {
         Ok(a) => a,
-        Err(payload) => give_up(worker, place, &job, site, payload),
+        Err(payload) => give_up(worker, place, job, payload),
     };
     worker.must_still_run();
     // SAFETY: the place comes from this worker, which still runs.
@@ -101,7 +108,7 @@ where
         // SAFETY: nobody else has the job, and nobody will.
         TakeBack::Mine => catch_unwind(AssertUnwindSafe(unsafe { job.take_closure() })),
         TakeBack::Stolen => {
-            wait_for_thief(&job.done, site);
+            wait_for_thief(&job.done, job.site());
             // SAFETY: the job is done.
             unsafe { job.take_result() }
         }
@@ -127,8 +134,7 @@ fn wait_for_thief(done: &CompletionList, site: Site) {
 fn give_up<B, RB>(
     worker: &Worker,
     place: Place,
-    job: &StackJob<B, RB, false>,
-    site: Site,
+    job: &JoinJob<B, RB>,
     payload: Payload,
 ) -> !
 where
@@ -141,7 +147,7 @@ where
         // SAFETY: nobody else has the job, and nobody will.
         TakeBack::Mine => drop_quietly(unsafe { job.take_closure() }),
         TakeBack::Stolen => {
-            wait_for_thief(&job.done, site);
+            wait_for_thief(&job.done, job.site());
             // SAFETY: the job is done.
             drop_quietly(unsafe { job.take_result() });
         }
