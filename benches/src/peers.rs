@@ -31,7 +31,7 @@ pub struct Chili;
 impl ForkJoin for Sequential {
     type Scope<'s> = ();
 
-    #[inline]
+    #[inline(always)]
     fn join<A, B, RA, RB>(scope: &mut (), a: A, b: B) -> (RA, RB)
     where
         A: FnOnce(&mut ()) -> RA + Send,
@@ -46,7 +46,7 @@ impl ForkJoin for Sequential {
 impl ForkJoin for Opaque {
     type Scope<'s> = ();
 
-    #[inline]
+    #[inline(always)]
     fn join<A, B, RA, RB>(scope: &mut (), a: A, b: B) -> (RA, RB)
     where
         A: FnOnce(&mut ()) -> RA + Send,
@@ -61,7 +61,7 @@ impl ForkJoin for Opaque {
 impl ForkJoin for RustFiber {
     type Scope<'s> = ();
 
-    #[inline]
+    #[inline(always)]
     fn join<A, B, RA, RB>(_: &mut (), a: A, b: B) -> (RA, RB)
     where
         A: FnOnce(&mut ()) -> RA + Send,
@@ -76,7 +76,7 @@ impl ForkJoin for RustFiber {
 impl ForkJoin for Rayon {
     type Scope<'s> = ();
 
-    #[inline]
+    #[inline(always)]
     fn join<A, B, RA, RB>(_: &mut (), a: A, b: B) -> (RA, RB)
     where
         A: FnOnce(&mut ()) -> RA + Send,
@@ -91,7 +91,7 @@ impl ForkJoin for Rayon {
 impl ForkJoin for Chili {
     type Scope<'s> = chili::Scope<'s>;
 
-    #[inline]
+    #[inline(always)]
     fn join<A, B, RA, RB>(scope: &mut chili::Scope<'_>, a: A, b: B) -> (RA, RB)
     where
         A: FnOnce(&mut chili::Scope<'_>) -> RA + Send,

@@ -258,8 +258,14 @@ impl WorkerQueues {
     #[inline(always)]
     fn tell_of(&self, push: Push) {
         if push == Push::Published {
-            self.scheduler.sleep.notify_job();
+            self.notify();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify(&self) {
+        self.scheduler.sleep.notify_job();
     }
 
     /// Tells whether this worker's own queues are empty. Thieves may empty them at any time; nobody

@@ -1,6 +1,9 @@
 //! Fork-join: two closures, possibly in parallel.
 
+use std::hint::black_box;
+use std::mem::{ManuallyDrop, needs_drop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::ptr;
 use std::thread;
 
 use deque_scheduler::ring::{Place, TakeBack};
@@ -45,7 +48,7 @@ use crate::worker::Worker;
 /// assert_eq!(sum(&numbers), 50_005_000);
 /// ```
 #[track_caller]
-#[inline]
+#[inline(always)] // a closure that moves into a call is copied, which costs more than the rest
 pub fn join<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
@@ -53,11 +56,28 @@ where
     RA: Send,
     RB: Send,
 {
-    // Made first, so that the closure is in one place whichever way this goes.
-    let job = JoinJob::new(b, Location::caller());
+    // Made here, so that neither closure moves.
+    let (a, job) = (ManuallyDrop::new(a), JoinJob::new(b, Location::caller()));
+    // SAFETY: neither is used again.
+    unsafe { join_in_place(&a, &job) }
+}
+
+/// # Safety
+///
+/// The closures of both are the callee's.
+#[inline(never)] // so that a caller that does not come here saves no registers for it
+unsafe fn join_in_place<A, B, RA, RB>(a: &ManuallyDrop<A>, job: &JoinJob<B, RB>) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    // SAFETY: as the caller vouches; read once.
+    let read_a = || unsafe { ptr::read(&raw const **a) };
     match Worker::current() {
-        Some(worker) if !thread::panicking() => join_on(worker, a, &job),
-        worker => join_otherwise(worker, a, &job),
+        Some(worker) if !thread::panicking() => join_on(worker, || read_a()(), job),
+        worker => join_otherwise(worker, read_a(), job),
     }
 }
 
@@ -88,6 +108,10 @@ where
 }
 
 /// Calls `a` and the closure of `job`, which is new.
+///
+/// What is rare is in functions of their own that return, or seem to: where nothing in a function
+/// diverges, the compiler saves registers only on the way to a join, and the recursion's last calls,
+/// which make none, are free of that. Measured in docs/performance.md.
 #[inline(always)]
 fn join_on<A, B, RA, RB>(worker: &Worker, a: A, job: &JoinJob<B, RB>) -> (RA, RB)
 where
@@ -99,31 +123,38 @@ where
     let place = worker.queues.push_join(job.token());
     // Nothing may unwind past this frame while a token to `job` is out (rule 2).
     let a = match catch_unwind(AssertUnwindSafe(a)) {
-        Ok(a) => a,
-        Err(payload) => give_up(worker, place, job, payload),
+        Ok(a) => Quiet::new(a),
+        Err(payload) => {
+            let give_up: fn(_, _, _, _) -> _ = give_up::<B, RA, RB>;
+            return black_box(give_up)(worker, place, job, payload);
+        }
     };
     worker.must_still_run();
     // SAFETY: the place comes from this worker, which still runs.
-    let result_b = match unsafe { worker.queues.take_back(place) } {
-        // SAFETY: nobody else has the job, and nobody will.
-        TakeBack::Mine => catch_unwind(AssertUnwindSafe(unsafe { job.take_closure() })),
-        TakeBack::Stolen => {
-            wait_for_thief(&job.done, job.site());
-            // SAFETY: the job is done.
-            unsafe { job.take_result() }
+    let b = match unsafe { worker.queues.take_back(place) } {
+        TakeBack::Mine => {
+            // SAFETY: nobody else has the job, and nobody will.
+            let b = unsafe { job.take_closure() };
+            b()
         }
+        TakeBack::Stolen => result_of_thief(job),
     };
-    match result_b {
-        Ok(b) => (a, b),
-        Err(payload) => {
-            drop_quietly(a);
-            resume_unwind(payload)
-        }
-    }
+    (a.into_inner(), b)
 }
 
+/// Waits for a stolen job, and returns its result or goes on with its panic.
 #[cold]
 #[inline(never)]
+fn result_of_thief<B, RB>(job: &JoinJob<B, RB>) -> RB
+where
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
+    wait_for_thief(&job.done, job.site());
+    // SAFETY: the job is done.
+    unsafe { job.take_result() }.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
 fn wait_for_thief(done: &CompletionList, site: Site) {
     latch::wait(done, &Wait { what: Awaited::Join, site });
 }
@@ -131,12 +162,12 @@ fn wait_for_thief(done: &CompletionList, site: Site) {
 /// Goes on with the panic of `a`, when `b` has ended or is dropped.
 #[cold]
 #[inline(never)]
-fn give_up<B, RB>(
+fn give_up<B, RA, RB>(
     worker: &Worker,
     place: Place,
     job: &JoinJob<B, RB>,
     payload: Payload,
-) -> !
+) -> (RA, RB)
 where
     B: FnOnce() -> RB + Send,
     RB: Send,
@@ -153,4 +184,30 @@ where
         }
     }
     resume_unwind(payload)
+}
+
+/// A value whose destructor may panic while `b`'s panic goes on.
+struct Quiet<T>(ManuallyDrop<T>);
+
+impl<T> Quiet<T> {
+    #[inline(always)]
+    fn new(value: T) -> Self {
+        Quiet(ManuallyDrop::new(value))
+    }
+
+    #[inline(always)]
+    fn into_inner(self) -> T {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once, and not dropped.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl<T> Drop for Quiet<T> {
+    fn drop(&mut self) {
+        if needs_drop::<T>() {
+            // SAFETY: taken once.
+            drop_quietly(unsafe { ManuallyDrop::take(&mut self.0) });
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl Joins {
         let (ring, index) = (&**self.0.ring(), place.0);
         let top = ring.owner.top.load(Ordering::Relaxed);
         // O0. Others lie above: of fibers that suspended inside their joins, or that the job made.
-        if top != index + 1 {
+        if top.wrapping_sub(1) != index {
             return self.claim(index, top);
         }
         // O1. ORDERING: Release, pairs with the Acquire in `force` (F7): whoever sees this index

@@ -60,8 +60,29 @@ enum Share {
 /// Written by the owner at each push and pop.
 struct OwnerWords {
     top: AtomicU64,
-    /// A power of two. Replaced by the owner, under the lock, when it is full.
-    slots: RacyCell<Box<[Slot]>>,
+    /// Replaced by the owner, under the lock, when they are full.
+    slots: RacyCell<Slots>,
+}
+
+/// The memory of a ring; as many slots as a power of two.
+struct Slots {
+    memory: Box<[Slot]>,
+    /// One less than their number.
+    mask: u64,
+}
+
+impl Slots {
+    fn new(capacity: usize) -> Self {
+        let memory = (0..capacity).map(|_| RacyCell::new(std::ptr::null_mut())).collect();
+        Slots { memory, mask: capacity as u64 - 1 }
+    }
+
+    /// Returns the slot of `index`.
+    #[inline(always)]
+    fn at(&self, index: u64) -> &Slot {
+        // SAFETY: the length is a power of two, so the mask keeps the place below it.
+        unsafe { self.memory.get_unchecked((index & self.mask) as usize) }
+    }
 }
 
 /// Written by slow paths and by thieves that ask or force; read by the owner at each push and pop.
@@ -106,7 +127,7 @@ impl Ring {
         Ring {
             owner: CachePadded::new(OwnerWords {
                 top: AtomicU64::new(0),
-                slots: RacyCell::new(empty_slots(capacity)),
+                slots: RacyCell::new(Slots::new(capacity)),
             }),
             bounds: CachePadded::new(bounds),
             fenced_bounds: CachePadded::new(fenced_bounds),
@@ -186,9 +207,7 @@ impl Ring {
         self.owner.slots.with(|slots| {
             // SAFETY: `slots` changes only when the owner replaces it, with the lock held.
             let slots = unsafe { &*slots };
-            let place = index as usize & (slots.len() - 1);
-            // SAFETY: the length is a power of two, so the mask keeps the place below it.
-            unsafe { slots.get_unchecked(place) }
+            slots.at(index)
         })
     }
 }
@@ -209,8 +228,4 @@ impl fmt::Debug for Ring {
             .field("top", &top)
             .finish_non_exhaustive()
     }
-}
-
-fn empty_slots(capacity: usize) -> Box<[Slot]> {
-    (0..capacity).map(|_| RacyCell::new(std::ptr::null_mut())).collect()
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
 
-use super::{CLOSED, LOCKED, Ring, Share, empty_slots};
+use super::{CLOSED, LOCKED, Ring, Share, Slots};
 use crate::barrier::Barrier;
 use crate::job::Job;
 use crate::primitive::{Backoff, Ordering, fence};
@@ -190,12 +190,11 @@ impl Owner {
     /// Doubles the ring, under the lock; `[head, last]` are its jobs.
     fn grow(&self, head: u64, last: u64) {
         let ring = &*self.ring;
-        let slots = empty_slots(self.capacity() as usize * 2);
+        let slots = Slots::new(self.capacity() as usize * 2);
         for index in head..=last {
             // SAFETY: the owner, and the index is in use.
             let word = unsafe { ring.word(index) };
-            let place = index as usize & (slots.len() - 1);
-            slots[place].with_mut(|slot| {
+            slots.at(index).with_mut(|slot| {
                 // SAFETY: nobody else has the new slots yet.
                 unsafe { *slot = word }
             });
@@ -211,7 +210,7 @@ impl Owner {
         self.ring.owner.slots.with(|slots| {
             // SAFETY: only the owner replaces the slots.
             let slots = unsafe { &*slots };
-            slots.len() as u64
+            slots.mask + 1
         })
     }
 }
