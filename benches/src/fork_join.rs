@@ -20,7 +20,8 @@ pub fn fibonacci<S: ForkJoin>(scope: &mut S::Scope<'_>, n: u32) -> u64 {
     if n < 2 {
         return n.into();
     }
-    let (a, b) = S::join(scope, |s| fibonacci::<S>(s, n - 1), |s| fibonacci::<S>(s, n - 2));
+    let (a, b) =
+        S::join(scope, move |s| fibonacci::<S>(s, n - 1), move |s| fibonacci::<S>(s, n - 2));
     a + b
 }
 
@@ -39,8 +40,8 @@ pub fn skynet<S: ForkJoin>(scope: &mut S::Scope<'_>, first: u64, count: u64) -> 
     let left = count / 2;
     let (a, b) = S::join(
         scope,
-        |s| skynet::<S>(s, first, left),
-        |s| skynet::<S>(s, first + left, count - left),
+        move |s| skynet::<S>(s, first, left),
+        move |s| skynet::<S>(s, first + left, count - left),
     );
     a + b
 }
@@ -125,28 +126,47 @@ impl Tree {
     /// Makes a full tree of `2^levels - 1` nodes with the values 1, 2 and so on, in level order.
     #[must_use]
     pub fn full(levels: u32) -> Tree {
-        fn make(value: u64, levels: u32) -> Tree {
-            let children = (levels > 1)
-                .then(|| Box::new((make(2 * value, levels - 1), make(2 * value + 1, levels - 1))));
-            Tree { value, children }
-        }
-        make(1, levels)
+        Tree::grow(1, levels, |node, levels| {
+            let value = node.value;
+            (levels > 1).then(|| [(2 * value, levels - 1), (2 * value + 1, levels - 1)])
+        })
     }
 
     /// Makes a tree of about `nodes` nodes in which each node's children share what is left of it
     /// in a ratio between 1:1 and 1:15, by a fixed sequence.
     #[must_use]
     pub fn unbalanced(nodes: u64) -> Tree {
-        fn make(value: u64, nodes: u64) -> Tree {
-            let children = (nodes > 2).then(|| {
-                let mixed = value.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        Tree::grow(1, nodes, |node, nodes| {
+            let mixed = node.value.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            node.value %= 1000;
+            (nodes > 2).then(|| {
                 let left = (nodes * (1 + mixed % 8) / 16).max(1);
-                let right = nodes - 1 - left;
-                Box::new((make(mixed, left), make(!mixed, right)))
-            });
-            Tree { value: value % 1000, children }
+                [(mixed, left), (!mixed, nodes - 1 - left)]
+            })
+        })
+    }
+
+    /// Grows a tree from a root of `value`, level by level, so that memory favours neither systems
+    /// that go left first nor those that go right first. `children` tells value and size of both.
+    fn grow<N>(
+        value: u64,
+        size: N,
+        children: impl Fn(&mut Tree, N) -> Option<[(u64, N); 2]>,
+    ) -> Tree {
+        let leaf = |value| Tree { value, children: None };
+        let mut root = leaf(value);
+        let mut level = vec![(&mut root, size)];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (node, size) in level {
+                let Some([left, right]) = children(node, size) else { continue };
+                let pair = node.children.insert(Box::new((leaf(left.0), leaf(right.0))));
+                let (first, second) = &mut **pair;
+                next.extend([(first, left.1), (second, right.1)]);
+            }
+            level = next;
         }
-        make(1, nodes)
+        root
     }
 
     /// The oracle of [`tree_sum`].

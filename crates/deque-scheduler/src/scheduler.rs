@@ -307,7 +307,8 @@ impl WorkerQueues {
         let ring = &*self.scheduler.rings[victim].spawns;
         let (mut loot, end, backoff) = (self.loot.borrow_mut(), ring.end(), Backoff::new());
         while ring.has_jobs_below(end) {
-            if ring.steal(BATCH_MAX, &mut loot) + ring.force(&self.thief, BATCH_MAX, &mut loot) == 0 {
+            if ring.steal(BATCH_MAX, &mut loot) + ring.force(&self.thief, BATCH_MAX, &mut loot) == 0
+            {
                 // PROGRESS: somebody else has the lock, which is held for some copied words; or the
                 // victim has cancelled the forced take, to publish or to take jobs itself.
                 backoff.snooze();

@@ -111,9 +111,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.pending.add(1);
         let job = Block::new(ScopeJob {
             // SAFETY: the kind is a scope's.
-            header: unsafe {
-                ScopeHeader::new(ScopeJob::<F>::KIND, [self.owner(), counter], site)
-            },
+            header: unsafe { ScopeHeader::new(ScopeJob::<F>::KIND, [self.owner(), counter], site) },
             scope: NonNull::from(self).cast(),
             closure: f,
         });
