@@ -36,12 +36,9 @@ pub(crate) struct Block<T> {
 }
 
 impl<T> Block<T> {
-    const LAYOUT: Layout = {
-        let own = Layout::new::<T>();
-        let fits = own.size() <= BLOCK.size() && own.align() <= BLOCK.align();
-        if fits && IS_POOLED { BLOCK } else { own }
-    };
-    const IS_POOLED: bool = Self::LAYOUT.size() == BLOCK.size() && IS_POOLED;
+    const IS_POOLED: bool =
+        IS_POOLED && size_of::<T>() <= BLOCK.size() && align_of::<T>() <= BLOCK.align();
+    const LAYOUT: Layout = if Self::IS_POOLED { BLOCK } else { Layout::new::<T>() };
 
     pub(crate) fn new(value: T) -> Self {
         let pooled = match Worker::current() {
@@ -54,7 +51,8 @@ impl<T> Block<T> {
             NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(Self::LAYOUT))
         });
         let place = memory.cast::<T>();
-        // SAFETY: the memory is fresh and large enough.
+        debug_assert!(place.is_aligned(), "a block for a value of another alignment");
+        // SAFETY: the memory is fresh, and has `LAYOUT`, which is large and aligned enough.
         unsafe { place.write(value) };
         Block { value: place }
     }
@@ -192,6 +190,55 @@ impl Depot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Runtime;
+
+    #[repr(align(32))]
+    #[derive(Clone, Copy)]
+    struct Aligned32;
+    #[repr(align(64))]
+    #[derive(Clone, Copy)]
+    struct Aligned64;
+    #[repr(align(128))]
+    #[derive(Clone, Copy)]
+    struct Aligned128;
+
+    #[test]
+    fn what_does_not_fit_a_block_in_size_or_alignment_is_not_pooled() {
+        fn is_pooled<T>() -> bool {
+            assert_eq!(Block::<T>::LAYOUT == BLOCK, Block::<T>::IS_POOLED);
+            Block::<T>::IS_POOLED
+        }
+        assert_eq!(is_pooled::<(u128, [u8; 96])>(), IS_POOLED);
+        assert_eq!(is_pooled::<[u8; 8]>(), IS_POOLED);
+        assert!(!is_pooled::<[u8; 129]>());
+        assert!(!is_pooled::<(Aligned32, [u8; 128])>());
+        assert!(!is_pooled::<(Aligned64, [u8; 128])>());
+        assert!(!is_pooled::<(Aligned128, [u8; 128])>());
+    }
+
+    /// Allocates more at once than the allocator could align by chance.
+    fn place_many<T: Copy>(value: T) {
+        let worker = Worker::current().expect("this runs on a worker");
+        let values: Vec<_> = (0..32).map(|_| Block::new(value).into_raw()).collect();
+        assert!(values.iter().all(|value| value.is_aligned()));
+        for value in values {
+            // SAFETY: from `into_raw` above, once.
+            unsafe { Block::from_raw(value) }.into_inner(worker);
+        }
+    }
+
+    #[test]
+    fn values_are_aligned_also_where_blocks_lie_ready() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.run(|| {
+            for _ in 0..2 {
+                place_many([0_u8; 128]);
+                place_many((Aligned32, [0_u8; 128]));
+                place_many((Aligned64, [0_u8; 128]));
+                place_many((Aligned128, [0_u8; 128]));
+            }
+        });
+    }
 
     fn fresh() -> NonNull<u8> {
         // SAFETY: the size is not zero.

@@ -124,6 +124,56 @@ fn nothing_that_was_lent_is_used_after_the_join() {
     }
 }
 
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Align32;
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Align64;
+
+/// 64 bytes, aligned as `A` is: with its header, a scope's job of them has 128 bytes.
+#[derive(Clone, Copy)]
+struct Aligned<A> {
+    bytes: [u8; 64],
+    _align: [A; 0],
+}
+
+impl<A> Aligned<A> {
+    const NEW: Self = Aligned { bytes: [7; 64], _align: [] };
+
+    fn is_whole(&self) -> bool {
+        std::ptr::from_ref(self).is_aligned() && self.bytes == [7; 64]
+    }
+}
+
+/// The memory of jobs goes round between them, whatever their alignment.
+#[test]
+fn over_aligned_closures_and_results_stay_aligned() {
+    fn check<A: Copy + Send + 'static>() {
+        let value = Aligned::<A>::NEW;
+        scope(|s| (0..100).for_each(|number| s.spawn(move || assert!(number < 100))));
+        scope(|s| (0..50).for_each(|_| s.spawn(move || assert!(value.is_whole()))));
+        let spawn_one = |_| {
+            spawn(move || {
+                assert!(value.is_whole());
+                value
+            })
+        };
+        let jobs: Vec<_> = (0..50).map(spawn_one).collect();
+        assert!(jobs.into_iter().all(|job| job.join().unwrap().is_whole()));
+    }
+    must_end(|| {
+        for workers in [1, 3] {
+            runtime_with(workers).run(|| {
+                for _ in 0..4 {
+                    check::<Align32>();
+                    check::<Align64>();
+                }
+            });
+        }
+    });
+}
+
 /// Rule 4: a waker may still be at work when the runtime that it wakes into has ended, and a later
 /// runtime has its worker's place.
 #[test]
