@@ -4,7 +4,6 @@ mod barrier;
 mod inbox;
 mod injector;
 mod job;
-mod lifecycle;
 mod observer;
 mod primitive;
 pub mod ring;
@@ -16,7 +15,6 @@ mod victims;
 pub use barrier::Barrier;
 pub use inbox::{Batch, Chain, Inbox, Link, Linked};
 pub use job::Job;
-pub use lifecycle::{Disposal, Lifecycle};
 #[cfg(feature = "observe")]
 pub use observer::Observed;
 pub use scheduler::{Find, Scheduler, WorkerQueues};

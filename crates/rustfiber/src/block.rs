@@ -1,10 +1,10 @@
 //! Memory of spawned jobs: blocks of one size that go round between the workers.
 //!
-//! A worker takes blocks from a list of its own and gives those of jobs that it ran back to it, so
-//! a job that stays costs no allocation and no shared word. Where jobs move, one worker's list
-//! fills while another's runs dry: lists pass each other full bundles through the depot, one lock
-//! for so many jobs. A job that does not fit a block, or comes from no worker, is allocated on its
-//! own.
+//! A worker takes blocks from a list of its own, and whoever is done with one puts it on its own
+//! worker's list, so a job that stays costs no allocation and no shared word. Where jobs move, one
+//! worker's list fills while another's runs dry: lists pass each other full bundles through the
+//! depot, one lock for so many jobs. Blocks are plain heap memory and belong to no runtime: what
+//! does not fit one, or is made or freed outside of any worker, goes to the allocator.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 
 use crate::worker::Worker;
 
-/// A block: two cache lines, for a job whose closure has up to about ten words.
+/// A block: two cache lines, for a job whose closure, and result if it has a handle, have up to
+/// ten words.
 const BLOCK: Layout = match Layout::from_size_align(128, 16) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
@@ -73,14 +74,20 @@ impl<T> Block<T> {
     pub(crate) fn into_inner(self, worker: &Worker) -> T {
         // SAFETY: the block holds a value, which is read once.
         let value = unsafe { self.value.read() };
-        let memory = self.value.cast::<u8>();
-        if Self::IS_POOLED {
-            worker.blocks.give_back(memory, &worker.shared.blocks);
-        } else {
-            // SAFETY: allocated by `new` with this layout.
-            unsafe { dealloc(memory.as_ptr(), Self::LAYOUT) };
-        }
+        self.forget(Some(worker));
         value
+    }
+
+    /// Frees the block on `worker`, or without any, and does not drop the value.
+    pub(crate) fn forget(self, worker: Option<&Worker>) {
+        let memory = self.value.cast::<u8>();
+        match worker {
+            Some(worker) if Self::IS_POOLED => {
+                worker.blocks.give_back(memory, &worker.shared.blocks);
+            }
+            // SAFETY: every block of this type was allocated with this layout.
+            _ => unsafe { dealloc(memory.as_ptr(), Self::LAYOUT) },
+        }
     }
 }
 

@@ -103,6 +103,19 @@
 //!     rustfiber::spawn(|| std::rc::Rc::new(1));
 //! ```
 //!
+//! A handle does not change the type of its result, not even to one with a shorter life:
+//!
+//! ```
+//! fn same<'a>(job: rustfiber::JoinHandle<&'a str>) -> rustfiber::JoinHandle<&'a str> {
+//!     job
+//! }
+//! ```
+//! ```compile_fail
+//! fn shorter<'a>(job: rustfiber::JoinHandle<&'static str>) -> rustfiber::JoinHandle<&'a str> {
+//!     job
+//! }
+//! ```
+//!
 //! The same of a runtime's `run`:
 //!
 //! ```

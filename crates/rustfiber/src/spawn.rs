@@ -1,124 +1,163 @@
 //! Jobs with a handle: spawned, and waited for by whoever holds the handle.
+//!
+//! A job lies in a block of its own, which outlives its runtime if the handle does (rule 6). It has
+//! two sides, the runner, who has the token, and the handle; `done` tells which of them is the last
+//! to use the block, and that one frees it. No other word takes part.
+//!
+//! | `done` | the block holds | the runner | the handle |
+//! |---|---|---|---|
+//! | pending | the closure, nothing, the outcome, in turn | owns the content | uses `done` |
+//! | detached | as above | owns all; disposes of the outcome and frees | has gone |
+//! | done | the outcome | has gone | owns all; takes the outcome and frees |
+//!
+//! `done` leaves `pending` once: to `detached` by the handle's drop, or to `done` by the runner
+//! when it has written the outcome. If that swap finds the handle there, it is the runner's last
+//! touch of the block: a handle that sees `done`, or was woken by it, is alone with the block. If
+//! it finds `detached`, the runner is. The proof and the models are intrusive-waitlist's.
 
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::thread;
 
-use deque_scheduler::{Disposal, Job, Lifecycle};
-use intrusive_waitlist::CompletionList;
+use deque_scheduler::Job;
+use intrusive_waitlist::{Completed, CompletionList, Detach};
 
+use crate::block::Block;
 use crate::dump::Site;
 use crate::home::wake_all;
 use crate::job::{JobHeader, JobKind};
 use crate::latch::{self, Awaited, Wait};
-use crate::panic::{PanicHandler, drop_quietly, handle_panic};
+use crate::panic::{PanicHandler, Payload, drop_quietly, handle_panic};
 use crate::runtime::{Runtime, Shared, current_shared};
 use crate::worker::Worker;
 
-/// A spawned job, kept alive by its token and its handle, each with a reference of its own; so a
-/// handle may be used after its runtime is gone (rule 6).
+/// What the handle knows of a job, whatever its closure is.
 #[repr(C)] // the header comes first
-struct SpawnJob<F, R> {
+struct SpawnHeader {
     header: JobHeader,
-    lifecycle: Lifecycle,
     done: CompletionList,
-    closure: UnsafeCell<Option<F>>,
-    result: UnsafeCell<Option<thread::Result<R>>>,
-    /// Set with a result that is a panic: where it goes if nobody asks for it.
-    panic_handler: UnsafeCell<Option<PanicHandler>>,
 }
 
-// SAFETY: `lifecycle` gives the closure to one claimant, and result and handler to the runner until
-// it finishes, then to the handle or whoever disposes of them. All three types are `Send`.
-unsafe impl<F: Send, R: Send> Send for SpawnJob<F, R> {}
-// SAFETY: as above.
-unsafe impl<F: Send, R: Send> Sync for SpawnJob<F, R> {}
+/// A spawned job; see the module.
+#[repr(C)] // the header comes first
+struct SpawnJob<F, R> {
+    header: SpawnHeader,
+    content: Content<F, R>,
+}
+
+/// The closure until the job runs, the outcome when it has run.
+#[repr(C)] // both begin where the union does
+union Content<F, R> {
+    closure: ManuallyDrop<F>,
+    outcome: ManuallyDrop<Outcome<R>>,
+}
+
+type Outcome<R> = Result<R, Failure>;
+
+/// A panic, and where it goes if nobody asks for it.
+struct Failure {
+    payload: Payload,
+    handler: Option<PanicHandler>,
+}
 
 impl<F: FnOnce() -> R + Send, R: Send> SpawnJob<F, R> {
     const KIND: &'static JobKind = &JobKind { run: Self::run, is_scopes: false };
+
+    fn new(closure: F, site: Site) -> Self {
+        SpawnJob {
+            header: SpawnHeader {
+                // SAFETY: this is not a scope's.
+                header: unsafe { JobHeader::new(Self::KIND, site) },
+                done: CompletionList::new(),
+            },
+            content: Content { closure: ManuallyDrop::new(closure) },
+        }
+    }
 
     /// # Safety
     ///
     /// As for [`JobHeader::run`].
     unsafe fn run(header: NonNull<JobHeader>, worker: &Worker) {
-        // SAFETY: the token holds a reference of its own, and came out once.
-        let job = unsafe { Arc::from_raw(header.cast::<Self>().as_ptr()) };
-        job.execute(&worker.shared);
-        drop(job);
+        let job = header.cast::<Self>();
+        // SAFETY: the block is there until the runner has completed it.
+        let content = unsafe { &raw mut (*job.as_ptr()).content };
+        // SAFETY: the token came out once, so the closure is there, and this caller's alone.
+        let closure = unsafe { content.cast::<F>().read() };
+        let outcome = catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| {
+            let handler = worker.shared.panic_handler.clone();
+            Failure { payload, handler }
+        });
+        // SAFETY: the closure has been taken out, and nobody reads the outcome before completion.
+        unsafe { content.cast::<Outcome<R>>().write(outcome) };
+        // SAFETY: as above; shared, as the handle uses it too.
+        let done = unsafe { &(*job.as_ptr()).header.done };
+        match done.complete_or_detached() {
+            // The job may be gone by now. No code of the user's runs until the worker has forgotten
+            // its address, so it does not take another job there for this one.
+            Completed::Woken(woken) => wake_all(woken),
+            Completed::Detached => {
+                // SAFETY: the outcome was written above, and the handle has gone.
+                discard(unsafe { content.cast::<Outcome<R>>().read() });
+                // SAFETY: the block was made by `spawn_on`, and this side is the last. It is freed
+                // after the outcome, whose destructor may spawn: see above.
+                unsafe { Block::from_raw(job) }.forget(Worker::current());
+            }
+        }
         worker.count_finished();
     }
 
-    /// Runs the closure, unless somebody else has claimed it.
-    fn execute(&self, shared: &Shared) {
-        if !self.lifecycle.claim() {
-            return;
-        }
-        // SAFETY: the claim gave the closure to this caller.
-        let closure = unsafe { (*self.closure.get()).take() };
-        let closure = closure.expect("a claimed job has its closure");
-        let result = catch_unwind(AssertUnwindSafe(closure));
-        if result.is_err() {
-            // SAFETY: nobody reads the handler before `finish`.
-            unsafe { (*self.panic_handler.get()).clone_from(&shared.panic_handler) };
-        }
-        // SAFETY: nobody reads the result before `finish`.
-        unsafe { *self.result.get() = Some(result) };
-        if self.lifecycle.finish() == Disposal::MyDuty {
-            self.dispose();
-        }
-        wake_all(self.done.complete());
-    }
-
-    /// Disposes of the result that nobody will ask for: a panic goes to the runtime's handler.
-    fn dispose(&self) {
-        // SAFETY: the job has finished and the handle is gone: the caller is the last.
-        let result = unsafe { (*self.result.get()).take() };
-        // SAFETY: as above.
-        let handler = unsafe { (*self.panic_handler.get()).take() };
-        match (result, handler) {
-            (Some(Err(payload)), Some(handler)) => handle_panic(&handler, payload),
-            (result, _) => drop_quietly(result),
-        }
+    /// Takes the outcome out of a job, and frees it.
+    ///
+    /// # Safety
+    ///
+    /// The header is that of such a job in a block; it is done, and the caller, its handle, does
+    /// not use it again.
+    unsafe fn take(header: NonNull<SpawnHeader>) -> Outcome<R> {
+        let job = header.cast::<Self>();
+        // SAFETY: the runner has gone, and left the block to the handle.
+        let content = unsafe { &raw const (*job.as_ptr()).content };
+        // SAFETY: a job that is done has an outcome, which is taken once.
+        let outcome = unsafe { content.cast::<Outcome<R>>().read() };
+        // SAFETY: from `into_raw`, and this side is the last.
+        unsafe { Block::from_raw(job) }.forget(Worker::current());
+        outcome
     }
 }
 
-/// What a handle needs of its job, whatever its closure is.
-trait Spawned<R>: Send + Sync {
-    fn header(&self) -> &JobHeader;
-    fn done(&self) -> &CompletionList;
-    fn take_result(&self) -> Option<thread::Result<R>>;
-    fn detach(&self);
-}
-
-impl<F: FnOnce() -> R + Send, R: Send> Spawned<R> for SpawnJob<F, R> {
-    fn header(&self) -> &JobHeader {
-        &self.header
-    }
-
-    fn done(&self) -> &CompletionList {
-        &self.done
-    }
-
-    fn take_result(&self) -> Option<thread::Result<R>> {
-        // SAFETY: the handle calls this when the job is done, once.
-        unsafe { (*self.result.get()).take() }
-    }
-
-    fn detach(&self) {
-        if self.lifecycle.detach() == Disposal::MyDuty {
-            self.dispose();
+/// Disposes of an outcome that nobody will ask for: a panic goes to the runtime's handler.
+fn discard<R>(outcome: Outcome<R>) {
+    match outcome {
+        Ok(result) => drop_quietly(result),
+        Err(Failure { payload, handler: Some(handler) }) => {
+            handle_panic(&handler, payload);
+            drop_quietly(handler);
         }
+        Err(Failure { payload, handler: None }) => drop_quietly(payload),
     }
 }
 
 /// The right to wait for a spawned job and to have its result. Dropping it lets the job go on
 /// alone; if the job panics, or has panicked, the runtime's panic handler gets the payload.
 pub struct JoinHandle<R> {
-    job: Arc<dyn Spawned<R>>,
+    /// The job, from which the handle detaches, or takes the outcome, once.
+    job: NonNull<SpawnHeader>,
+    /// [`SpawnJob::take`] of this job.
+    take: unsafe fn(NonNull<SpawnHeader>) -> Outcome<R>,
+    /// The handle shares a place for an `R` with the runner. This also keeps it invariant, so that
+    /// the result is of the very type that was `Send` when it was spawned.
+    result: PhantomData<Arc<UnsafeCell<R>>>,
 }
+
+// SAFETY: the result is `Send`, as `spawn` demands, and comes out by value only; a shared handle
+// only looks whether the job is done.
+unsafe impl<R> Send for JoinHandle<R> {}
+// SAFETY: as above.
+unsafe impl<R> Sync for JoinHandle<R> {}
 
 impl<R> JoinHandle<R> {
     /// Waits for the job and returns its result, also after its runtime is gone.
@@ -140,22 +179,39 @@ impl<R> JoinHandle<R> {
     /// this very worker, which can now never resume it, the process aborts with a report.
     #[track_caller]
     pub fn join(self) -> thread::Result<R> {
-        let this_job = ptr::from_ref(self.job.header()).addr();
+        let this_job = self.job.addr().get();
         let wait = Wait { what: Awaited::JoinHandle(this_job), site: Location::caller() };
-        latch::wait(self.job.done(), &wait);
-        self.job.take_result().expect("a job that is done has a result until its handle takes it")
+        latch::wait(self.done(), &wait);
+        let handle = ManuallyDrop::new(self);
+        // SAFETY: `spawn_on` paired both; the job is done, and the handle is not used again.
+        let outcome = unsafe { (handle.take)(handle.job) };
+        outcome.map_err(|Failure { payload, handler }| {
+            drop_quietly(handler);
+            payload
+        })
     }
 
     /// Tells whether the job has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.job.done().is_done()
+        self.done().is_done()
+    }
+
+    fn done(&self) -> &CompletionList {
+        // SAFETY: the job stays until its handle has detached from it, or has seen it done.
+        unsafe { &(*self.job.as_ptr()).done }
     }
 }
 
 impl<R> Drop for JoinHandle<R> {
     fn drop(&mut self) {
-        self.job.detach();
+        // SAFETY: nobody waits but in `join`, which has returned or not begun to, and the handle is
+        // used no more if it detaches.
+        let detach = unsafe { self.done().detach() };
+        if detach == Detach::AlreadyDone {
+            // SAFETY: as in `join`.
+            discard(unsafe { (self.take)(self.job) });
+        }
     }
 }
 
@@ -203,18 +259,8 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let job = Arc::new(SpawnJob {
-        // SAFETY: this is not a scope's.
-        header: unsafe { JobHeader::new(SpawnJob::<F, R>::KIND, site) },
-        lifecycle: Lifecycle::new(),
-        done: CompletionList::new(),
-        closure: UnsafeCell::new(Some(f)),
-        result: UnsafeCell::new(None),
-        panic_handler: UnsafeCell::new(None),
-    });
-    let token = NonNull::new(Arc::into_raw(Arc::clone(&job)).cast_mut());
-    let token = token.expect("a reference is not null").cast();
-    // SAFETY: the job is `Send` and `Sync`, and the token holds a reference of its own.
-    shared.submit(unsafe { Job::new(token) });
-    JoinHandle { job }
+    let job = Block::new(SpawnJob::new(f, site)).into_raw();
+    // SAFETY: closure and result are `Send`; the block stays until the job has run.
+    shared.submit(unsafe { Job::new(job.cast()) });
+    JoinHandle { job: job.cast(), take: SpawnJob::<F, R>::take, result: PhantomData }
 }

@@ -1,10 +1,10 @@
-//! Joins, waits and wakes allocate nothing once the runtime is warm. Alone in its process, since
-//! the allocator counts for all threads.
+//! Joins, spawns, waits and wakes allocate nothing once the runtime is warm. Alone in its process,
+//! since the allocator counts for all threads.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustfiber::{Counter, Runtime, join, scope, yield_now};
+use rustfiber::{Counter, JoinHandle, Runtime, join, scope, spawn, yield_now};
 
 struct Counting;
 
@@ -70,8 +70,31 @@ fn turns(rounds: usize) -> Vec<(Counter, Counter)> {
     (0..rounds).map(|_| (Counter::new(1), Counter::new(1))).collect()
 }
 
+/// Jobs with closures of 64 bytes: of every two handles one is dropped, and one is joined.
+fn spawn_join_and_detach(rounds: u64) {
+    for round in 0..rounds {
+        let numbers = [round; 8];
+        let job = move || numbers.iter().sum::<u64>();
+        assert_eq!(size_of_val(&job), 64);
+        let handles: [JoinHandle<u64>; 20] = std::array::from_fn(|_| {
+            let handle = spawn(job);
+            drop(spawn(job)); // runs first, as the newer one
+            handle
+        });
+        assert!(handles.into_iter().all(|handle| handle.join().unwrap() == 8 * round));
+    }
+}
+
+fn scope_jobs(rounds: u64) {
+    let ran = AtomicU64::new(0);
+    for _ in 0..rounds {
+        scope(|s| (0..20).for_each(|_| s.spawn(|| _ = ran.fetch_add(1, Ordering::Relaxed))));
+    }
+    assert_eq!(ran.into_inner(), 20 * rounds);
+}
+
 #[test]
-fn joins_and_waits_allocate_nothing_in_the_steady_state() {
+fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
     // For ThreadSanitizer crossbeam orders by a list, at each steal, what it orders by a fence.
     let counts: &[usize] = if cfg!(rustfiber_tsan) { &[1] } else { &[1, 2] };
     for &workers in counts {
@@ -81,9 +104,16 @@ fn joins_and_waits_allocate_nothing_in_the_steady_state() {
             for _ in 0..5 {
                 assert_eq!(fib(18), 2584);
                 ping_pong(&turns(200));
+                spawn_join_and_detach(100);
+                scope_jobs(100);
             }
             let tries = if workers == 1 { 1 } else { 10 };
             assert_eq!(least_allocations(tries, || assert_eq!(fib(18), 2584)), 0, "joins");
+            // Under AddressSanitizer each job has memory of its own.
+            if !cfg!(feature = "sanitizer") {
+                assert_eq!(least_allocations(tries, || spawn_join_and_detach(100)), 0, "spawns");
+                assert_eq!(least_allocations(tries, || scope_jobs(100)), 0, "jobs of scopes");
+            }
             let sets: Vec<_> = (0..tries).map(|_| turns(1000)).collect();
             let waits = sets.iter().map(|turns| allocations_during(|| ping_pong(turns)));
             assert_eq!(waits.min(), Some(0), "waits and wakes");
@@ -92,6 +122,6 @@ fn joins_and_waits_allocate_nothing_in_the_steady_state() {
         });
         assert!(runtime.stats().total().suspensions >= 1000, "the fibers did wait");
     }
-    // The allocator does count: a spawned job keeps its closure on the heap.
+    // The allocator does count: a job from outside any worker finds no block ready.
     assert!(allocations_during(|| scope(|s| s.spawn(|| ()))) > 0);
 }

@@ -371,6 +371,63 @@ fn handles_outlive_their_runtime_and_serve_other_runtimes() {
     });
 }
 
+/// Rule 6: whichever of a job and its handle ends first, and wherever the handle does. Each result
+/// is dropped once, and each panic comes to the handle or to the handler.
+#[test]
+fn jobs_and_handles_end_in_any_order() {
+    const COUNT: usize = if cfg!(debug_assertions) { 5_000 } else { 50_000 };
+    must_end(|| {
+        let mut random = Random::seeded();
+        let (made, panics) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+        let handled = Arc::clone(&panics);
+        let runtime = Runtime::builder()
+            .workers(3)
+            .panic_handler(move |_| _ = handled.fetch_add(1, Ordering::Relaxed))
+            .build()
+            .unwrap();
+        let other = runtime_with(1);
+        let join_one = |handle: JoinHandle<Arc<()>>| {
+            if handle.join().is_err() {
+                panics.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let spawn_one = |index: usize| {
+            let made = Arc::clone(&made);
+            spawn(
+                move || if index.is_multiple_of(8) { resume_unwind(Box::new(made)) } else { made },
+            )
+        };
+        let (send, receive) = mpsc::channel::<JoinHandle<Arc<()>>>();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                for (index, handle) in receive.into_iter().enumerate() {
+                    match index % 3 {
+                        0 => drop(handle),
+                        1 => join_one(handle),
+                        _ => other.run(|| join_one(handle)),
+                    }
+                }
+            });
+            runtime.run(|| {
+                for index in 0..COUNT {
+                    let handle = spawn_one(index);
+                    (0..random.below(3)).for_each(|_| yield_now());
+                    match random.below(4) {
+                        0 => drop(handle),
+                        1 => join_one(handle),
+                        2 => join(|| join_one(spawn_one(1)), || drop(handle)).1,
+                        _ => send.send(handle).unwrap(),
+                    }
+                }
+                drop(send);
+            });
+        });
+        drop((runtime, other));
+        assert_eq!(Arc::strong_count(&made), 1);
+        assert_eq!(panics.load(Ordering::Relaxed), COUNT.div_ceil(8));
+    });
+}
+
 /// Rule 6, across runtimes that are alive.
 #[test]
 fn a_job_may_wait_for_a_handle_of_another_runtime() {

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::Arc as StdArc;
 
 use deque_scheduler::sleep::{Awake, GenericParker, ParkSlot, Sleep};
-use deque_scheduler::{Batch, Disposal, Inbox, Lifecycle, Link, Linked};
+use deque_scheduler::{Batch, Inbox, Link, Linked};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicBool, AtomicUsize};
@@ -284,72 +284,5 @@ fn inbox_passes_nodes_in_order() {
         }
         pushers.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(received == [1, 2, 3, 4] || received == [3, 4, 1, 2], "{received:?}");
-    });
-}
-
-/// A job's result and what its handle uses of it, and what became of them.
-struct Life {
-    lifecycle: Lifecycle,
-    result: UnsafeCell<usize>,
-    used_by_handle: UnsafeCell<usize>,
-    disposed: AtomicUsize,
-}
-
-// SAFETY: loom checks the accesses.
-unsafe impl Sync for Life {}
-// SAFETY: as above.
-unsafe impl Send for Life {}
-
-impl Life {
-    fn run(&self) {
-        if self.lifecycle.claim() {
-            self.result.with_mut(|result| {
-                // SAFETY: loom reports a race.
-                unsafe { *result += 1 }
-            });
-            self.dispose(self.lifecycle.finish());
-        }
-    }
-
-    fn detach(&self) {
-        self.used_by_handle.with_mut(|used| {
-            // SAFETY: loom reports a race.
-            unsafe { *used += 1 }
-        });
-        self.dispose(self.lifecycle.detach());
-    }
-
-    /// Uses everything, as freeing it would.
-    fn dispose(&self, disposal: Disposal) {
-        if disposal == Disposal::MyDuty {
-            for part in [&self.result, &self.used_by_handle] {
-                part.with_mut(|part| {
-                    // SAFETY: loom reports a race.
-                    assert_eq!(unsafe { *part }, 1);
-                });
-            }
-            self.disposed.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-#[test]
-fn one_claimant_runs_and_one_side_disposes() {
-    model(4, || {
-        let life = Arc::new(Life {
-            lifecycle: Lifecycle::new(),
-            result: UnsafeCell::new(0),
-            used_by_handle: UnsafeCell::new(0),
-            disposed: AtomicUsize::new(0),
-        });
-        let runners: Vec<_> = (0..2)
-            .map(|_| {
-                let life = life.clone();
-                thread::spawn(move || life.run())
-            })
-            .collect();
-        life.detach();
-        runners.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!(life.disposed.load(Relaxed), 1);
     });
 }
