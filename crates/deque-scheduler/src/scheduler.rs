@@ -12,6 +12,7 @@ use crate::barrier::Barrier;
 use crate::injector::Injector;
 use crate::job::Job;
 use crate::observer::{Observed, Observer};
+use crate::primitive::{AtomicBool, Ordering, fence};
 use crate::ring::{BATCH_MAX, Joins, Place, Push, Ring, Spawns, TakeBack, ThiefId, last_look};
 use crate::sleep::{Awake, ParkSlot, Sleep};
 use crate::stats::WorkerStats;
@@ -37,6 +38,8 @@ pub struct Scheduler {
     sleep: Sleep,
     /// Held by a worker that goes through all queues; see [`WorkerQueues::take_anywhere`].
     sweep: Mutex<()>,
+    /// Set meanwhile: nobody moves jobs from queue to queue.
+    is_swept: AtomicBool,
     /// False when there are more workers than CPUs: then spinning only takes time from the others.
     spins: bool,
 }
@@ -45,6 +48,8 @@ pub struct Scheduler {
 struct Rings {
     joins: Arc<Ring>,
     spawns: Arc<Ring>,
+    /// The worker has jobs in its hands that it moves to its own queue.
+    is_moving: CachePadded<AtomicBool>,
 }
 
 impl Rings {
@@ -82,6 +87,7 @@ impl Scheduler {
         let as_others_see = |(joins, spawns): &(Joins, Spawns)| Rings {
             joins: Arc::clone(joins.ring()),
             spawns: Arc::clone(spawns.ring()),
+            is_moving: CachePadded::default(),
         };
         let scheduler = Arc::new(Scheduler {
             injector: Injector::new(),
@@ -89,6 +95,7 @@ impl Scheduler {
             stats: slots.iter().map(|_| CachePadded::default()).collect(),
             sleep: Sleep::new(slots),
             sweep: Mutex::new(()),
+            is_swept: AtomicBool::new(false),
             spins,
         });
         let workers = owned.into_iter().zip(victims).enumerate();
@@ -291,9 +298,22 @@ impl WorkerQueues {
             return own;
         }
         self.scheduler.sleep.start_search();
+        self.scheduler.is_swept.store(true, Ordering::Relaxed);
+        // ORDERING: SeqCst fence, pairs with the one in `steal_spawns`: either this sees a thief's
+        // flag, and waits until its jobs are in a queue, or the thief sees that it must not move any.
+        fence(Ordering::SeqCst);
+        for &victim in &self.victims {
+            let backoff = Backoff::new();
+            // ORDERING: Acquire, pairs with the Release in `steal_spawns`.
+            while self.scheduler.rings[victim].is_moving.load(Ordering::Acquire) {
+                // PROGRESS: the thief pushes some jobs, and waits for nothing meanwhile.
+                backoff.snooze();
+            }
+        }
         for &victim in &self.victims {
             self.take_all_spawns(victim);
         }
+        self.scheduler.is_swept.store(false, Ordering::Relaxed);
         for _ in 0..self.scheduler.injector.len() {
             self.scheduler.injector.take().into_iter().for_each(|job| self.push_spawn(job));
         }
@@ -387,9 +407,11 @@ impl WorkerQueues {
         rings.into_iter().any(Ring::has_public)
     }
 
-    /// Takes one public job; if nobody has any, asks for some. The caller is a searcher.
+    /// Takes a public job; if nobody has any, asks for some. The caller is a searcher.
     fn steal(&self) -> Option<Job> {
-        let stolen = self.first_of_victims(|ring| self.take_one(ring));
+        let stolen = self.first_of_victims(|rings| {
+            self.take_one(&rings.joins).or_else(|| self.steal_spawns(&rings.spawns))
+        });
         if stolen.is_none() {
             let rings = self.victims.iter().flat_map(|&victim| self.scheduler.rings[victim].both());
             rings.for_each(Ring::ask);
@@ -397,21 +419,47 @@ impl WorkerQueues {
         stolen
     }
 
+    /// Takes half of the public jobs: the oldest to be run at once, the others for later.
+    ///
+    /// While somebody sweeps all queues for a job, takes one: what is neither in a queue nor has
+    /// started would be missed.
+    fn steal_spawns(&self, ring: &Ring) -> Option<Job> {
+        if !ring.has_public() {
+            return None;
+        }
+        let is_moving = &self.scheduler.rings[self.index].is_moving;
+        is_moving.store(true, Ordering::Relaxed);
+        // ORDERING: SeqCst fence, pairs with the one in `take_anywhere`.
+        fence(Ordering::SeqCst);
+        let is_swept = self.scheduler.is_swept.load(Ordering::Relaxed);
+        let mut loot = self.loot.borrow_mut();
+        ring.steal(if is_swept { 1 } else { BATCH_MAX }, &mut loot);
+        let mut jobs = loot.drain(..);
+        let first = jobs.next();
+        // Not through `push_spawn`: a searcher wakes nobody, and looks around when it ends.
+        jobs.for_each(|job| _ = self.spawns.push(job));
+        // ORDERING: Release, pairs with the Acquire in `take_anywhere`: the jobs are in the queue.
+        is_moving.store(false, Ordering::Release);
+        first
+    }
+
     /// Takes one private job of an owner that has not answered. The caller is a searcher.
     #[cold]
     fn take_by_force(&self) -> Option<Job> {
-        self.first_of_victims(|ring| {
-            let mut loot = self.loot.borrow_mut();
-            if ring.has_jobs() {
-                ring.force(&self.thief, 1, &mut loot);
-            }
-            loot.pop()
+        self.first_of_victims(|rings| {
+            rings.both().into_iter().find_map(|ring| {
+                let mut loot = self.loot.borrow_mut();
+                if ring.has_jobs() {
+                    ring.force(&self.thief, 1, &mut loot);
+                }
+                loot.pop()
+            })
         })
     }
 
-    fn first_of_victims(&self, take: impl Fn(&Ring) -> Option<Job>) -> Option<Job> {
+    fn first_of_victims(&self, take: impl Fn(&Rings) -> Option<Job>) -> Option<Job> {
         for &victim in &self.victims {
-            if let Some(job) = self.scheduler.rings[victim].both().into_iter().find_map(&take) {
+            if let Some(job) = take(&self.scheduler.rings[victim]) {
                 self.stats().add_steal();
                 self.observer.tell(Observed::Steal { victim });
                 return Some(job);
@@ -420,8 +468,7 @@ impl WorkerQueues {
         None
     }
 
-    /// Takes the oldest public job. One at a time, so that a stolen job is a started one: nobody who
-    /// looks for an unstarted job misses it on its way from queue to queue.
+    /// Takes the oldest public job.
     fn take_one(&self, ring: &Ring) -> Option<Job> {
         let mut loot = self.loot.borrow_mut();
         ring.steal(1, &mut loot);

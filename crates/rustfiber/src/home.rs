@@ -2,6 +2,7 @@
 //! later runtimes use them again.
 
 use std::cell::{Cell, UnsafeCell};
+use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,11 +155,17 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
 
 /// Wakes everybody claimed by a completion: one push and one unpark for each home worker, and
 /// neither for the fibers of the caller's own.
-#[inline]
-pub(crate) fn wake_all(mut woken: Woken) {
+#[inline(always)]
+pub(crate) fn wake_all(woken: Woken) {
     if woken.is_empty() {
-        return;
+        mem::forget(woken); // nothing to drop, and so no call for it
+    } else {
+        wake_some(woken);
     }
+}
+
+#[inline(never)]
+fn wake_some(mut woken: Woken) {
     let (here, now) = (Worker::current(), ticks());
     for handle in woken.by_ref() {
         if let Err(elsewhere) = wake_here(handle, here, now) {
