@@ -52,6 +52,17 @@ impl Barrier {
         }
     }
 
+    /// The cheap side in either mode, for callers without a slow path of their own.
+    #[inline]
+    pub(crate) fn light_or_fence(self) {
+        if self.is_asymmetric {
+            self.light();
+        } else {
+            // ORDERING: SeqCst fence, pairs with the one in `heavy`.
+            fence(Ordering::SeqCst);
+        }
+    }
+
     /// The dear side: microseconds, and an interrupt for each running thread of the process.
     #[cold]
     pub(crate) fn heavy(self) {

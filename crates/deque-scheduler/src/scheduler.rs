@@ -12,7 +12,7 @@ use crate::barrier::Barrier;
 use crate::injector::Injector;
 use crate::job::Job;
 use crate::observer::{Observed, Observer};
-use crate::primitive::{AtomicBool, Ordering, fence};
+use crate::primitive::{AtomicBool, Ordering};
 use crate::ring::{BATCH_MAX, Joins, Place, Push, Ring, Spawns, TakeBack, ThiefId, last_look};
 use crate::sleep::{Awake, ParkSlot, Sleep};
 use crate::stats::WorkerStats;
@@ -40,6 +40,7 @@ pub struct Scheduler {
     sweep: Mutex<()>,
     /// Set meanwhile: nobody moves jobs from queue to queue.
     is_swept: AtomicBool,
+    barrier: Barrier,
     /// False when there are more workers than CPUs: then spinning only takes time from the others.
     spins: bool,
 }
@@ -96,6 +97,7 @@ impl Scheduler {
             sleep: Sleep::new(slots),
             sweep: Mutex::new(()),
             is_swept: AtomicBool::new(false),
+            barrier,
             spins,
         });
         let workers = owned.into_iter().zip(victims).enumerate();
@@ -283,6 +285,22 @@ impl WorkerQueues {
         !self.joins.ring().has_jobs() && !self.spawns.ring().has_jobs()
     }
 
+    /// Takes this worker's newest spawned job, if `wanted` holds for it.
+    #[inline]
+    #[must_use]
+    pub fn take_newest_if(&self, wanted: impl FnOnce(NonNull<()>) -> bool) -> Option<Job> {
+        // Taken first: a job that is still in the queue may be taken, run and freed by a thief.
+        let newest = self.move_jobs(|| {
+            let job = self.spawns.pop()?;
+            if wanted(job.pointer()) {
+                return Some(job);
+            }
+            self.push_spawn(job);
+            None
+        });
+        newest.flatten()
+    }
+
     /// Takes an unstarted spawned job for which `wanted` holds, wherever in the pool it lies.
     ///
     /// For whoever waits for that job and cannot leave the core to it. Looks at this worker's own
@@ -299,14 +317,14 @@ impl WorkerQueues {
         }
         self.scheduler.sleep.start_search();
         self.scheduler.is_swept.store(true, Ordering::Relaxed);
-        // ORDERING: SeqCst fence, pairs with the one in `steal_spawns`: either this sees a thief's
-        // flag, and waits until its jobs are in a queue, or the thief sees that it must not move any.
-        fence(Ordering::SeqCst);
+        // Pairs with the cheap side in `move_jobs`: either this sees a worker's flag, and waits until
+        // its jobs are in a queue, or the worker sees that it must not move any.
+        self.scheduler.barrier.heavy();
         for &victim in &self.victims {
             let backoff = Backoff::new();
-            // ORDERING: Acquire, pairs with the Release in `steal_spawns`.
+            // ORDERING: Acquire, pairs with the Release in `move_jobs`.
             while self.scheduler.rings[victim].is_moving.load(Ordering::Acquire) {
-                // PROGRESS: the thief pushes some jobs, and waits for nothing meanwhile.
+                // PROGRESS: that worker pushes some jobs, and waits for nothing meanwhile.
                 backoff.snooze();
             }
         }
@@ -420,27 +438,35 @@ impl WorkerQueues {
     }
 
     /// Takes half of the public jobs: the oldest to be run at once, the others for later.
-    ///
-    /// While somebody sweeps all queues for a job, takes one: what is neither in a queue nor has
-    /// started would be missed.
     fn steal_spawns(&self, ring: &Ring) -> Option<Job> {
         if !ring.has_public() {
             return None;
         }
+        let first = self.move_jobs(|| {
+            let mut loot = self.loot.borrow_mut();
+            ring.steal(BATCH_MAX, &mut loot);
+            let mut jobs = loot.drain(..);
+            let first = jobs.next();
+            // Not through `push_spawn`: a searcher wakes nobody, and looks around when it ends.
+            jobs.for_each(|job| _ = self.spawns.push(job));
+            first
+        });
+        first.unwrap_or_else(|| self.take_one(ring))
+    }
+
+    /// Calls `f`, which may have jobs in its hands for a moment that are neither in a queue nor
+    /// started. Not while somebody sweeps all queues, who would miss them.
+    #[inline]
+    fn move_jobs<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         let is_moving = &self.scheduler.rings[self.index].is_moving;
         is_moving.store(true, Ordering::Relaxed);
-        // ORDERING: SeqCst fence, pairs with the one in `take_anywhere`.
-        fence(Ordering::SeqCst);
+        // Pairs with the dear side in `take_anywhere`.
+        self.scheduler.barrier.light_or_fence();
         let is_swept = self.scheduler.is_swept.load(Ordering::Relaxed);
-        let mut loot = self.loot.borrow_mut();
-        ring.steal(if is_swept { 1 } else { BATCH_MAX }, &mut loot);
-        let mut jobs = loot.drain(..);
-        let first = jobs.next();
-        // Not through `push_spawn`: a searcher wakes nobody, and looks around when it ends.
-        jobs.for_each(|job| _ = self.spawns.push(job));
-        // ORDERING: Release, pairs with the Acquire in `take_anywhere`: the jobs are in the queue.
+        let result = (!is_swept).then(f);
+        // ORDERING: Release, pairs with the Acquire in `take_anywhere`: the jobs are in a queue.
         is_moving.store(false, Ordering::Release);
-        first
+        result
     }
 
     /// Takes one private job of an owner that has not answered. The caller is a searcher.

@@ -64,7 +64,8 @@ impl Home {
             home: self,
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(ptr::null()),
-            job: Cell::new(None),
+            job: Cell::new(ptr::null()),
+            stack_part: Cell::new(0),
             activity: Activity::new(),
             woken_at: AtomicU64::new(0),
         }));
@@ -77,7 +78,7 @@ impl Home {
     #[cold]
     pub(crate) fn has_started(&self, wait: &Wait) -> bool {
         let records = self.records.lock();
-        records.iter().filter_map(|record| record.job.get()).any(|job| wait.is_for(&job))
+        records.iter().any(|record| record.jobs().any(|job| wait.is_for(&job)))
     }
 
     /// Returns what every fiber of this home does.
@@ -94,8 +95,11 @@ pub(crate) struct FiberRecord {
     pub(crate) fiber: UnsafeCell<Option<Fiber<Order, Why, ()>>>,
     /// The home worker's alone; valid while the fiber has started and not finished.
     pub(crate) suspender: Cell<*const Suspender<Order, Why>>,
-    /// The home worker's alone: the job that the fiber has started, the innermost if it helps.
-    pub(crate) job: Cell<Option<JobId>>,
+    /// The home worker's alone: the jobs that the fiber has started, the innermost first; null if
+    /// it has none.
+    pub(crate) job: Cell<*const StartedJob>,
+    /// The home worker's alone: the address above which a wait may run jobs on the fiber's stack.
+    pub(crate) stack_part: Cell<usize>,
     pub(crate) activity: Activity,
     /// When the fiber was woken, by [`ticks`]; zero otherwise. The waker's, until the fiber is in
     /// the inbox; then the home worker's.
@@ -115,7 +119,26 @@ unsafe impl Linked for FiberRecord {
     }
 }
 
+/// A job that a fiber has started, in the frame that runs it.
+pub(crate) struct StartedJob {
+    pub(crate) id: JobId,
+    /// The job inside which this one runs, or null.
+    pub(crate) outer: *const StartedJob,
+}
+
 impl FiberRecord {
+    /// Returns the jobs that the fiber has started, the innermost first. The home worker's alone.
+    fn jobs(&self) -> impl Iterator<Item = JobId> {
+        let mut next = self.job.get();
+        std::iter::from_fn(move || {
+            // SAFETY: the frame of a started job lies on a stack that is not freed, and the worker
+            // takes the job out before the frame ends.
+            let job = unsafe { next.as_ref() }?;
+            next = job.outer;
+            Some(job.id)
+        })
+    }
+
     /// Returns the handle by which a wait list wakes this fiber.
     pub(crate) fn handle(&'static self) -> FiberHandle {
         // SAFETY: records and homes are never freed, so `wake_fiber` may be called at any time; a

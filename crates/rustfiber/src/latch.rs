@@ -76,6 +76,11 @@ impl Wait {
         }
     }
 
+    /// Tells whether the wait may be for jobs that lie in queues.
+    pub(crate) fn is_for_jobs(&self) -> bool {
+        !matches!(self.what, Awaited::Join | Awaited::RuntimeEnd | Awaited::Event)
+    }
+
     pub(crate) fn kind(&self) -> WaitKind {
         match self.what {
             Awaited::Join => WaitKind::Join,
@@ -96,7 +101,7 @@ pub(crate) fn wait(completion: &impl Completion, wait: &Wait) {
         return;
     }
     match Worker::current() {
-        Some(worker) if worker.can_suspend() => worker.suspend_until(completion, wait),
+        Some(worker) if worker.can_suspend() => worker.run_or_suspend_until(completion, wait),
         Some(worker) => worker.help_until(completion, wait),
         None => completion.wait_thread(),
     }

@@ -18,7 +18,7 @@ use intrusive_waitlist::{Registration, Waiter};
 use crate::block::BlockList;
 use crate::clock::{now_ns, ticks};
 use crate::error::FiberLimit;
-use crate::home::{FiberRecord, Home};
+use crate::home::{FiberRecord, Home, StartedJob};
 use crate::job::JobHeader;
 use crate::latch::{Awaited, Completion, Wait};
 use crate::runtime::Shared;
@@ -52,6 +52,9 @@ pub(crate) enum Why {
 
 /// How long a job that comes to scheduling points may keep woken fibers waiting.
 const PATIENCE_NS: u64 = 100_000;
+
+/// Jobs that a wait runs itself before it suspends, so that nothing else starves.
+const INLINE_JOBS_MAX: usize = 64;
 
 /// Scheduling points between two looks at the clock while fibers wait.
 const POINTS_PER_LOOK: u32 = 16;
@@ -255,6 +258,8 @@ impl Worker {
         let fiber = Fiber::new(stack, |suspender: &Suspender<Order, Why>, order| {
             loop_on_fiber(suspender, order);
         });
+        let stack = fiber.stack();
+        record.stack_part.set(stack.lowest() + stack.size().bytes() / 4 * 3);
         // SAFETY: the record is free, and this worker's.
         unsafe { *record.fiber.get() = Some(fiber) };
         self.counts().add_fiber();
@@ -326,14 +331,15 @@ impl Worker {
         // SAFETY: every token in these queues was made from a live job.
         let (id, site) = unsafe { (JobHeader::id(header), header.as_ref().site()) };
         let record = self.current.get();
-        // A job that helps another remembers itself; after a plain job there is nothing.
-        let outer = record.map(|record| (record.job.replace(Some(id)), record));
+        let outer = record.map_or(ptr::null(), |record| record.job.get());
+        let started = StartedJob { id, outer };
+        record.inspect(|record| record.job.set(&raw const started));
         let outer_site = record.and_then(|record| record.activity.replace_site(Some(site)));
         let run = self.trace.job_begins(site);
         // SAFETY: the token came out once.
         unsafe { JobHeader::run(header, self) };
         self.trace.job_ends(run);
-        if let Some((outer, record)) = outer {
+        if let Some(record) = record {
             record.job.set(outer);
             record.activity.replace_site(outer_site);
         }
@@ -369,6 +375,35 @@ impl Worker {
         refusal.map(|refusal| FiberLimit { refusal })
     }
 
+    /// Waits until `completion` is done, as a fiber that can suspend: as long as the newest jobs of
+    /// this worker are what it waits for, it runs them itself, which saves a switch to another
+    /// fiber and back. Suspends for the rest.
+    pub(crate) fn run_or_suspend_until(&self, completion: &impl Completion, wait: &Wait) {
+        let is_wanted = |job: NonNull<()>| {
+            // SAFETY: every token in these queues was made from a live job.
+            wait.is_for(&unsafe { JobHeader::id(job.cast()) })
+        };
+        for _ in 0..INLINE_JOBS_MAX {
+            if !wait.is_for_jobs() || self.has_ready() || !self.has_room() {
+                break;
+            }
+            let Some(job) = self.queues.take_newest_if(is_wanted) else { break };
+            self.run_job(job);
+            if completion.is_done() {
+                return;
+            }
+        }
+        self.suspend_until(completion, wait);
+    }
+
+    /// Tells whether the running fiber's stack is almost unused, so that a job may be run on it as
+    /// on one of its own.
+    fn has_room(&self) -> bool {
+        let here = 0_u8;
+        let part = self.current.get().map(|record| record.stack_part.get());
+        part.is_some_and(|part| (&raw const here).addr() > part)
+    }
+
     /// Suspends the running fiber until `completion` is done. It must be able to suspend.
     pub(crate) fn suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let record = self.current.get().expect("a fiber that suspends runs");
@@ -397,11 +432,17 @@ impl Worker {
     /// for some time.
     #[inline(always)]
     pub(crate) fn give_way(&self) {
-        // SAFETY: only this thread has access, and nothing of this worker's runs beside the caller.
-        let ready = unsafe { &*self.ready.as_ptr() };
-        if !self.home.inbox.is_empty() || !ready.is_empty() {
+        if self.has_ready() {
             self.give_way_to_waiting();
         }
+    }
+
+    /// Tells whether a fiber of this worker's could go on.
+    #[inline(always)]
+    fn has_ready(&self) -> bool {
+        // SAFETY: only this thread has access, and nothing of this worker's runs beside the caller.
+        let ready = unsafe { &*self.ready.as_ptr() };
+        !self.home.inbox.is_empty() || !ready.is_empty()
     }
 
     /// A scheduling point of a job that may push nothing for long: gives way, and lets hungry
