@@ -29,8 +29,12 @@ pub(crate) use thread::THREAD;
 /// How long building and running the tests under one tool may take.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// The crates that handle memory by hand, or threads.
-const PACKAGES: [&str; 4] = ["fiber-stack", "intrusive-waitlist", "deque-scheduler", "rustfiber"];
+/// All crates; then what a trace adds, alone: what it records orders the accesses around it, in
+/// which a race would else be seen.
+const RUNS: [&str; 2] = [
+    "-p fiber-stack -p intrusive-waitlist -p topology -p deque-scheduler -p rustfiber --tests",
+    "-p rustfiber --features rustfiber/trace --lib --test trace",
+];
 
 const TOOLS: [&Tool; 3] = [&ADDRESS, &THREAD, &MEMCHECK];
 
@@ -43,10 +47,10 @@ pub(crate) struct Tool {
     /// Finds what it needs on this machine.
     prepare: fn(&Project, &mut Log) -> Result<Readiness>,
     bug: Bug,
-    /// Whose tests run under it.
-    packages: &'static [&'static str],
-    /// What `cargo test` is told besides.
-    test_arguments: &'static [&'static str],
+    /// Which tests run under it: what `cargo test` is told, run by run.
+    runs: &'static [&'static str],
+    /// What each run is told besides.
+    features: &'static [&'static str],
 }
 
 /// A bug that was planted for a tool.
@@ -119,11 +123,14 @@ pub(crate) fn check(project: &Project, tool: &Tool, log: &mut Log) -> Result<Out
         }
     };
     let mut outcome = find_planted(project, tool, &setup, log)?;
-    if outcome.is_good() {
+    if !outcome.is_good() {
+        return Ok(outcome);
+    }
+    for tests in tool.runs {
         let mut command = setup.command(project, "test");
-        command.args(tool.packages.iter().flat_map(|package| ["-p", package]));
-        command.args(["--tests", "--no-fail-fast"]).args(tool.test_arguments);
-        outcome.add(run_tests(&format!("the tests ({})", tool.name), command, LIMIT, log)?);
+        command.args(tests.split(' ')).arg("--no-fail-fast").args(tool.features);
+        let what = format!("cargo test {tests} ({})", tool.name);
+        outcome.add(run_tests(&what, command, LIMIT, log)?);
     }
     Ok(outcome)
 }

@@ -429,6 +429,8 @@ fn trace_of_example(name: &str, arguments: &[&str]) -> Checked {
     let file = TraceFile(env::temp_dir().join(format!("rustfiber-{name}-{}.json", process::id())));
     let example = ["run", "--quiet", "-p", "rustfiber", "--features", "trace", "--example", name];
     let mut command = Command::new(env!("CARGO"));
+    // Flags that the tests were built with, such as a sanitizer's, do not fit build scripts.
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
     command.args(example).arg("--").args(arguments).arg("--trace").arg(&file.0);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xshell::cmd;
 
-use super::{Bug, PACKAGES, Readiness, Setup, Tool, encoded};
+use super::{Bug, RUNS, Readiness, Setup, Tool, encoded};
 use crate::Result;
 use crate::process::Log;
 use crate::project::Project;
@@ -22,9 +22,9 @@ pub(crate) const ADDRESS: Tool = Tool {
         arguments: &["--features", "sanitizer"],
         report: "AddressSanitizer: heap-use-after-free",
     },
-    packages: &PACKAGES,
-    // The features that tell the sanitizer of every change of stack.
-    test_arguments: &["--features", "fiber-stack/sanitizer,rustfiber/sanitizer"],
+    runs: &RUNS,
+    // Tells the sanitizer of every change of stack.
+    features: &["--features", "rustfiber/sanitizer"],
 };
 
 /// The second flag: std itself is not built with the sanitizer.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use xshell::cmd;
 
-use super::{Bug, PACKAGES, Readiness, Setup, Tool, encoded};
+use super::{Bug, RUNS, Readiness, Setup, Tool, encoded};
 use crate::Result;
 use crate::process::Log;
 use crate::project::Project;
@@ -24,8 +24,8 @@ pub(crate) const THREAD: Tool = Tool {
         arguments: &[],
         report: "ThreadSanitizer: data race",
     },
-    packages: &PACKAGES,
-    test_arguments: &[],
+    runs: &RUNS,
+    features: &[],
 };
 
 const DEBIANS_RUSTC: &str = "/usr/bin/rustc";
