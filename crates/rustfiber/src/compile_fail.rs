@@ -29,6 +29,17 @@
 //! rustfiber::join(|| std::rc::Rc::new(1), || ());
 //! ```
 //!
+//! Nor to any closure of many:
+//!
+//! ```
+//! let shared = std::sync::Arc::new(1);
+//! rustfiber::join_all((|| (), || (), || drop(shared)));
+//! ```
+//! ```compile_fail,E0277
+//! let shared = std::rc::Rc::new(1);
+//! rustfiber::join_all((|| (), || (), || drop(shared)));
+//! ```
+//!
 //! A scope's job may borrow what outlives the scope, not what lives in its body:
 //!
 //! ```

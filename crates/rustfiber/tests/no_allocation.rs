@@ -29,8 +29,8 @@ static ALLOCATOR: Counting = Counting;
 
 /// The least that one of `tries` runs allocates. With more than one worker, something that is made
 /// once (a thief's first steal registers its thread with the queues) may fall into any run.
-fn least_allocations(tries: usize, f: impl Fn()) -> u64 {
-    let runs = (0..tries).map(|_| allocations_during(&f));
+fn least_allocations(tries: usize, mut f: impl FnMut()) -> u64 {
+    let runs = (0..tries).map(|_| allocations_during(&mut f));
     runs.min().expect("there is a try")
 }
 
@@ -46,6 +46,15 @@ fn fib(n: u64) -> u64 {
     }
     let (a, b) = join(|| fib(n - 1), || fib(n - 2));
     a + b
+}
+
+/// As [`fib`], with three closures or four at a time.
+fn many(n: u64) -> u64 {
+    if n == 0 {
+        return 1;
+    }
+    let (a, b, c) = rustfiber::join_all((|| many(n - 1), || many(n - 1), || many(n - 1)));
+    a + b + c + rustfiber::join_all([|| many(n - 1); 4]).into_iter().sum::<u64>()
 }
 
 /// Two fibers that hand a turn to each other, `rounds` times, by counters that exist already.
@@ -119,6 +128,7 @@ fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
             assert_eq!(waits.min(), Some(0), "waits and wakes");
             let yields = || (0..1000).for_each(|_| yield_now());
             assert_eq!(least_allocations(tries, yields), 0, "yields");
+            assert_eq!(least_allocations(tries, || assert_eq!(many(4), 7_u64.pow(4))), 0, "many");
         });
         assert!(runtime.stats().total().suspensions >= 1000, "the fibers did wait");
     }
