@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::join::join;
+use crate::places::{Places, Values};
 use crate::worker::Worker;
 
 /// Calls `f` for each number of `range`, possibly in parallel, and in no particular order.
@@ -96,6 +97,35 @@ pub fn par_map_reduce<T: Send>(
     fold(range, &run, &reduce, Pace::new())
 }
 
+/// Maps each number of `range`, possibly in parallel, to a vector in the range's order: as
+/// [`par_for`].
+///
+/// # Panics
+///
+/// With the panic of a call of `f`, after all that have begun have ended.
+///
+/// # Blocking
+///
+/// As [`par_for`].
+///
+/// # Examples
+///
+/// ```
+/// let words = ["split", "where", "somebody", "asks"];
+/// let lengths = rustfiber::par_map(0..words.len(), |n| words[n].len());
+/// assert_eq!(lengths, [5, 5, 8, 4]);
+/// ```
+pub fn par_map<T: Send>(range: Range<usize>, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let mut all = Vec::with_capacity(ExactSizeIterator::len(&range));
+    let places = Places { first: all.as_mut_ptr(), numbers: range };
+    let run = |run: Places<T>| run.fill(&f);
+    if let Some(values) = fold(places, &run, &Values::append, Pace::new()) {
+        // SAFETY: the values lie at the vector's begin, and are its own now.
+        unsafe { all.set_len(values.release()) };
+    }
+    all
+}
+
 /// What can be cut.
 trait Items: Send + Sized {
     fn len(&self) -> usize;
@@ -112,6 +142,16 @@ impl Items for Range<usize> {
     fn split_at(self, count: usize) -> (Self, Self) {
         let middle = self.start + count;
         (self.start..middle, middle..self.end)
+    }
+}
+
+impl<T: Send> Items for Places<T> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn split_at(self, count: usize) -> (Self, Self) {
+        self.split_at(count)
     }
 }
 

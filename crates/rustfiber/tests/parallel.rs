@@ -3,12 +3,12 @@
 mod support;
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustfiber::{Counter, current_worker, par_for, par_for_each, par_map_reduce};
+use rustfiber::{Counter, current_worker, par_for, par_for_each, par_map, par_map_reduce};
 
 use support::{must_end, runtime_with};
 
@@ -48,6 +48,45 @@ fn results_are_reduced_in_order() {
     assert!(digits(5, 20_000).unwrap().into_iter().eq(5..20_000));
     assert_eq!(digits(7, 8), Some(vec![7]));
     assert_eq!(digits(7, 7), None);
+}
+
+#[test]
+fn values_come_in_order() {
+    for workers in [1, 2, 4] {
+        let runtime = runtime_with(workers);
+        for length in [0, 1, 2, 7, 1000, 30_000] {
+            let values = runtime.run(|| par_map(3..3 + length, |number| number.to_string()));
+            assert_eq!(values.len(), length);
+            assert!(values.into_iter().eq((3..3 + length).map(|number| number.to_string())));
+        }
+        assert_eq!(runtime.run(|| par_map(0..1000, |_| ())).len(), 1000);
+    }
+}
+
+#[test]
+fn a_panic_drops_the_values_that_are_there_once() {
+    struct Value<'a>(Box<usize>, &'a AtomicUsize);
+    impl Drop for Value<'_> {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            assert_ne!(*self.0 % 100, 7, "a drop that panics does not keep others from it");
+        }
+    }
+    let runtime = runtime_with(4);
+    for last in [0, 1, 500, 9_999] {
+        let (made, drops) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let map = |number: usize| {
+            if number == last {
+                resume_unwind(Box::new("in a call"));
+            }
+            made.fetch_add(1, Ordering::SeqCst);
+            Value(Box::new(number), &drops)
+        };
+        let outcome = runtime.run(|| catch_unwind(AssertUnwindSafe(|| par_map(0..10_000, map))));
+        let payload = outcome.err().expect("a call panicked");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"in a call"));
+        assert_eq!(made.into_inner(), drops.into_inner());
+    }
 }
 
 /// The first number waits for the last: a loop that is never split would not end.
