@@ -19,6 +19,7 @@ mod parallel;
 mod places;
 mod runtime;
 mod scope;
+mod sort;
 mod spawn;
 mod stats;
 #[cfg(feature = "trace")]
@@ -38,6 +39,10 @@ pub use join_all::{Closures, join_all};
 pub use parallel::{par_for, par_for_each, par_map, par_map_reduce};
 pub use runtime::Runtime;
 pub use scope::{Scope, scope};
+pub use sort::{
+    par_sort, par_sort_by, par_sort_by_key, par_sort_unstable, par_sort_unstable_by,
+    par_sort_unstable_by_key,
+};
 pub use spawn::{JoinHandle, spawn};
 pub use stats::{Stats, WorkerStats};
 pub use topology;

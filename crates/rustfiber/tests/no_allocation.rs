@@ -129,6 +129,12 @@ fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
             let yields = || (0..1000).for_each(|_| yield_now());
             assert_eq!(least_allocations(tries, yields), 0, "yields");
             assert_eq!(least_allocations(tries, || assert_eq!(many(4), 7_u64.pow(4))), 0, "many");
+            let mut numbers = vec![0_u64; 100_000];
+            let sort = || {
+                (0..100_000).for_each(|n| numbers[n as usize] = n * 7919 % 100_000);
+                rustfiber::par_sort_unstable(&mut numbers);
+            };
+            assert_eq!(least_allocations(tries, sort), 0, "unstable sorts");
         });
         assert!(runtime.stats().total().suspensions >= 1000, "the fibers did wait");
     }
