@@ -4,6 +4,7 @@ mod fibers;
 mod fork_join;
 mod frame_loop;
 mod schedules;
+mod sorting;
 mod spawning;
 mod speed_up;
 mod waking;
@@ -83,6 +84,7 @@ impl Workload {
 pub fn workloads() -> impl Iterator<Item = &'static Workload> {
     let groups = [
         fork_join::WORKLOADS,
+        sorting::WORKLOADS,
         spawning::WORKLOADS,
         fibers::WORKLOADS,
         waking::WORKLOADS,

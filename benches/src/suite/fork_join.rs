@@ -205,6 +205,25 @@ pub(super) const WORKLOADS: &[Workload] = &[
         make: |context, with| for_items(context, 60_000, with),
     },
     Workload {
+        name: "parallel-for/map",
+        about: "a vector of a million numbers, each of about 10 ns",
+        bound: "half of sequential",
+        make: |context, with| {
+            let (count, work) = (context.pick(300_000, 1_000_000), 6);
+            let (rustfiber, rayon) = (&context.pools.rustfiber, &context.pools.rayon);
+            let item = move |number: usize| mix(number as u64, work);
+            let expected: Vec<u64> = (0..count).map(item).collect();
+            let check = |values: Vec<u64>| assert!(values == expected, "wrong values");
+            let map = || rustfiber.run(|| rustfiber::par_map(0..count, item));
+            let collect = || rayon.install(|| (0..count).into_par_iter().map(item).collect());
+            with(&[
+                System::checked("rustfiber", map, check),
+                System::checked("rayon", collect, check),
+                System::checked("sequential", || (0..count).map(item).collect(), check),
+            ]);
+        },
+    },
+    Workload {
         name: "parallel-for/empty",
         about: "ten thousand loops of 16 empty items each on a hot pool, one after the other",
         bound: "sequential: there is nothing to gain",
