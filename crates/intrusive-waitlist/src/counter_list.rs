@@ -66,16 +66,26 @@ impl CounterList {
     /// # Panics
     ///
     /// Panics if the counter is zero already.
-    #[inline]
+    #[inline(always)]
     pub fn done(&self) -> Woken {
+        self.done_many(1)
+    }
+
+    /// Takes `count` counts off, as so many calls of [`CounterList::done`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the counter is lower.
+    #[inline(always)]
+    pub fn done_many(&self, count: usize) -> Woken {
         // ORDERING: Release passes on what this caller did; Acquire lets the last caller, and
         // through it the waiters, see what all the others did.
-        let before = self.value.fetch_sub(1, Ordering::AcqRel);
+        let before = self.value.fetch_sub(count, Ordering::AcqRel);
         assert!(
-            before != 0 && before <= COUNT_MAX,
+            before >= count && before <= COUNT_MAX,
             "counter contract: `done` below zero: more `done`s than counts"
         );
-        if before == 1 { self.waiters.complete() } else { Woken::none() }
+        if before == count { self.waiters.complete() } else { Woken::none() }
     }
 
     /// Tells whether the counter has reached zero and nobody will touch it again.

@@ -41,8 +41,10 @@ impl<T> Block<T> {
         IS_POOLED && size_of::<T>() <= BLOCK.size() && align_of::<T>() <= BLOCK.align();
     const LAYOUT: Layout = if Self::IS_POOLED { BLOCK } else { Layout::new::<T>() };
 
-    pub(crate) fn new(value: T) -> Self {
-        let pooled = match Worker::current() {
+    /// Puts a value into a block of `worker`, which is the caller's if there is one.
+    #[inline(always)]
+    pub(crate) fn new(value: T, worker: Option<&Worker>) -> Self {
+        let pooled = match worker {
             Some(worker) if Self::IS_POOLED => worker.blocks.take(&worker.shared.blocks),
             _ => None,
         };
@@ -226,7 +228,7 @@ mod tests {
     /// Allocates more at once than the allocator could align by chance.
     fn place_many<T: Copy>(value: T) {
         let worker = Worker::current().expect("this runs on a worker");
-        let values: Vec<_> = (0..32).map(|_| Block::new(value).into_raw()).collect();
+        let values: Vec<_> = (0..32).map(|_| Block::new(value, Some(worker)).into_raw()).collect();
         assert!(values.iter().all(|value| value.is_aligned()));
         for value in values {
             // SAFETY: from `into_raw` above, once.

@@ -22,7 +22,7 @@ use crate::home::{Home, wake_all};
 use crate::job::StackJob;
 use crate::latch::{self, Awaited, Wait};
 use crate::panic::{PanicHandler, abort};
-use crate::stats::{Counts, Stats, add_one};
+use crate::stats::{Counts, Stats};
 use crate::trace;
 use crate::worker::Worker;
 
@@ -87,24 +87,13 @@ impl Shared {
     /// outside.
     pub(crate) fn submit(&self, job: Job) {
         match Worker::current() {
-            Some(worker) if ptr::eq(&raw const *worker.shared, self) => {
-                // ORDERING: Release, with the Acquire in `is_quiescent`: counted before it can
-                // finish.
-                add_one(&self.counts(worker.queues.index()).spawned, Ordering::Release);
-                worker.queues.push_spawn(job);
-            }
+            Some(worker) if ptr::eq(&raw const *worker.shared, self) => worker.submit(job),
             _ => {
-                // ORDERING: Release, as above.
+                // ORDERING: Release, as in `Worker::submit`.
                 self.injected.fetch_add(1, Ordering::Release);
                 self.scheduler.inject(job);
             }
         }
-    }
-
-    /// Counts a root job that has finished on `worker`, which calls this.
-    pub(crate) fn count_finished(&self, worker: usize) {
-        // ORDERING: Release, with the Acquire in `is_quiescent`: passes on what the job spawned.
-        add_one(&self.counts(worker).finished, Ordering::Release);
     }
 
     /// Tells whether every root job has finished. Stable once true, as only jobs spawn by then.

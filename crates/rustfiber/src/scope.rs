@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
 use std::thread;
 
 use deque_scheduler::Job;
@@ -22,14 +23,22 @@ use crate::worker::Worker;
 
 /// A scope; [`scope`] makes one and waits for its jobs.
 pub struct Scope<'scope, 'env: 'scope> {
-    /// The body's one, and one for each job.
+    /// One for each job, less those that [`Scope::local`] has; and [`BIAS`] until the body ends.
     pending: CounterList,
+    /// Jobs that began or ended on the home worker: it counts them without a shared word until the
+    /// body ends. Its alone.
+    local: AtomicIsize,
+    /// The worker of the body, until that ends.
+    home: AtomicPtr<Worker>,
     /// The first child's panic.
     panic: Mutex<Option<Payload>>,
     runtime: SharedPointer,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
+
+/// More than any number of jobs, so that the count is not zero while some are in [`Scope::local`].
+const BIAS: usize = usize::MAX / 4;
 
 /// Calls `f` with a scope, and returns when `f` and every job spawned on the scope have ended.
 ///
@@ -58,14 +67,16 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
     let scope = Scope {
-        pending: CounterList::new(1),
+        pending: CounterList::new(BIAS),
+        local: AtomicIsize::new(0),
+        home: AtomicPtr::new(home_of_body()),
         panic: Mutex::new(None),
         runtime: SharedPointer::current(),
         scope: PhantomData,
         env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    wake_all(scope.pending.done());
+    scope.close();
     let wait = Wait { what: Awaited::Scope(scope.owner()), site: Location::caller() };
     latch::wait(&scope.pending, &wait);
     let child_panic = scope.panic.lock().take();
@@ -108,17 +119,54 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         if thread::panicking() {
             return self.run_caught(f);
         }
-        self.pending.add(1);
-        let job = Block::new(ScopeJob {
+        let worker = Worker::current();
+        let home = worker.filter(|worker| self.is_home(worker));
+        match home {
+            Some(_) => self.count_local(1),
+            None => self.pending.add(1),
+        }
+        let job = ScopeJob {
             // SAFETY: the kind is a scope's.
             header: unsafe { ScopeHeader::new(ScopeJob::<F>::KIND, [self.owner(), counter], site) },
             scope: NonNull::from(self).cast(),
             closure: f,
-        });
-        let job = job.into_raw();
+        };
+        let job = Block::new(job, worker).into_raw();
         // SAFETY: the closure is `Send`, and a scope may be used from any thread.
         let token = unsafe { Job::new(job.cast()) };
-        self.runtime.with(|shared| shared.submit(token));
+        match home {
+            Some(worker) => worker.submit(token),
+            None => self.runtime.with(|shared| shared.submit(token)),
+        }
+    }
+
+    /// Tells whether `worker` counts without a shared word. It alone is ever told that it does.
+    #[inline(always)]
+    fn is_home(&self, worker: &Worker) -> bool {
+        ptr::eq(self.home.load(Ordering::Relaxed), worker)
+    }
+
+    /// The home worker's alone.
+    #[inline(always)]
+    fn count_local(&self, jobs: isize) {
+        self.local.store(self.local.load(Ordering::Relaxed) + jobs, Ordering::Relaxed);
+    }
+
+    /// Moves what the home worker has counted to where everybody counts: the body has ended.
+    fn close(&self) {
+        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+        let local = self.local.swap(0, Ordering::Relaxed);
+        wake_all(self.pending.done_many(BIAS.wrapping_sub_signed(local)));
+    }
+
+    /// Counts a job that has ended on `worker`: the job's last touch of the scope.
+    #[inline(always)]
+    fn count_ended(&self, worker: &Worker) {
+        if self.is_home(worker) {
+            self.count_local(-1);
+        } else {
+            wake_all(self.pending.done());
+        }
     }
 
     /// Calls a job, and keeps the first panic of all.
@@ -141,8 +189,17 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("pending", &self.pending.value()).finish_non_exhaustive()
+        let counted = self.pending.value();
+        let bias = if counted > BIAS / 2 { BIAS } else { 0 };
+        let local = self.local.load(Ordering::Relaxed);
+        let pending = counted.wrapping_sub(bias).wrapping_add_signed(local);
+        f.debug_struct("Scope").field("pending", &pending).finish_non_exhaustive()
     }
+}
+
+/// Returns the worker on which the body of a scope begins, and so ends.
+fn home_of_body() -> *mut Worker {
+    Worker::current().map_or(ptr::null_mut(), |worker| ptr::from_ref(worker).cast_mut())
 }
 
 #[repr(C)] // the header comes first
@@ -165,8 +222,7 @@ impl<F: FnOnce()> ScopeJob<F> {
         // SAFETY: the scope's frame waits for the count that this job holds.
         let scope = unsafe { scope.as_ref() };
         scope.run_caught(closure);
-        // The last touch of the scope.
-        wake_all(scope.pending.done());
+        scope.count_ended(worker);
         worker.count_finished();
     }
 }

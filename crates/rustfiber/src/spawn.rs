@@ -259,7 +259,7 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let job = Block::new(SpawnJob::new(f, site)).into_raw();
+    let job = Block::new(SpawnJob::new(f, site), Worker::current()).into_raw();
     // SAFETY: closure and result are `Send`; the block stays until the job has run.
     shared.submit(unsafe { Job::new(job.cast()) });
     JoinHandle { job: job.cast(), take: SpawnJob::<F, R>::take, result: PhantomData }

@@ -66,6 +66,8 @@ thread_local! {
 /// One worker; lives on its thread's native stack.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    /// This worker's part of `shared`.
+    counts: NonNull<Counts>,
     pub(crate) queues: WorkerQueues,
     home: &'static Home,
     ready: RefCell<Chain<FiberRecord>>,
@@ -116,10 +118,22 @@ impl Worker {
         }
     }
 
+    /// Submits a root job to this worker's own queue.
+    #[inline(always)]
+    pub(crate) fn submit(&self, job: Job) {
+        // ORDERING: Release, with the Acquire in `Shared::is_quiescent`: counted before it can
+        // finish.
+        add_one(&self.counts().spawned, Ordering::Release);
+        self.queues.push_spawn(job);
+    }
+
     /// Counts a root job that has just ended here.
+    #[inline(always)]
     pub(crate) fn count_finished(&self) {
         self.must_still_run();
-        self.shared.count_finished(self.queues.index());
+        // ORDERING: Release, with the Acquire in `Shared::is_quiescent`: passes on what the job
+        // spawned.
+        add_one(&self.counts().finished, Ordering::Release);
     }
 
     /// Works until the runtime ends.
@@ -127,6 +141,7 @@ impl Worker {
         // SAFETY: this is the worker's thread, and `queues` stay in the worker, on its stack.
         let trace = unsafe { shared.tapes.recorder(&mut queues) };
         let worker = Worker {
+            counts: NonNull::from(shared.counts(queues.index())),
             shared,
             queues,
             home,
@@ -148,8 +163,10 @@ impl Worker {
         worker.shared.stacks.flush(&mut worker.stacks.borrow_mut());
     }
 
+    #[inline(always)]
     fn counts(&self) -> &Counts {
-        self.shared.counts(self.queues.index())
+        // SAFETY: a part of `shared`, which the worker keeps.
+        unsafe { self.counts.as_ref() }
     }
 
     /// The native stack's loop.
