@@ -366,6 +366,25 @@ impl WorkerQueues {
         is_fair
     }
 
+    /// Counts one pick that nothing near was there for. True, every 61st time: the next pick is a
+    /// fair one.
+    #[inline]
+    #[must_use]
+    pub fn is_next_fair(&self) -> bool {
+        let is_fair = self.is_fair_pick();
+        if is_fair {
+            self.picks.set(FAIRNESS_PERIOD - 1);
+        }
+        is_fair
+    }
+
+    /// Tells whether [`WorkerQueues::next_near`] may find a job.
+    #[inline]
+    #[must_use]
+    pub fn has_near(&self) -> bool {
+        !self.is_empty() || !self.scheduler.injector.is_empty()
+    }
+
     /// Takes an own job, the newest first, or an injected one. None also when another worker may
     /// have one to steal, which comes before injected ones: that takes [`WorkerQueues::find`].
     #[inline]

@@ -486,7 +486,11 @@ impl Worker {
 
     /// Lets ready fibers and one unstarted job go first.
     pub(crate) fn yield_now(&self) {
-        self.suspend_as_ready(Why::Yields);
+        let somebody_waits = self.has_ready() || self.queues.has_near();
+        // Now and then also what others have, as it may be what the caller waits for.
+        if somebody_waits || self.queues.is_next_fair() {
+            self.suspend_as_ready(Why::Yields);
+        }
     }
 
     /// Suspends the running fiber, which is ready to go on. It must be able to suspend.

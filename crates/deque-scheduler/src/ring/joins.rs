@@ -130,6 +130,7 @@ impl Joins {
     }
 
     /// Makes all private jobs public: before another fiber of this worker runs.
+    #[inline(always)]
     pub fn hand_over(&self) -> Push {
         self.0.hand_over()
     }

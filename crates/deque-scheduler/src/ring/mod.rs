@@ -153,6 +153,13 @@ impl Ring {
         (public.head.load(Ordering::Relaxed), public.split.load(Ordering::Relaxed))
     }
 
+    /// Tells whether nothing is left below `top`, for the owner. Thieves may make it so at any time.
+    #[inline(always)]
+    fn is_empty(&self, top: u64) -> bool {
+        let (head, split) = self.range();
+        top <= split && head == split
+    }
+
     /// Sets the public range; under the lock.
     fn set_range(&self, head: u64, split: u64) {
         // ORDERING: Release, pairs with the Acquire in `push_slow`: the slots below are read, so

@@ -144,12 +144,19 @@ impl Owner {
     }
 
     /// Makes all private jobs public.
+    #[inline(always)]
     pub(super) fn hand_over(&self) -> Push {
-        let ring = &*self.ring;
-        let top = ring.owner.top.load(Ordering::Relaxed);
-        if top == ring.public.split.load(Ordering::Relaxed) {
+        let top = self.ring.owner.top.load(Ordering::Relaxed);
+        if top == self.ring.public.split.load(Ordering::Relaxed) {
             return Push::Quiet;
         }
+        self.hand_over_slow(top)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_over_slow(&self, top: u64) -> Push {
+        let ring = &*self.ring;
         self.lock();
         let (head, _) = ring.range();
         self.set_limit(top);

@@ -43,7 +43,7 @@ impl Spawns {
         let ring = &**self.0.ring();
         let top = ring.owner.top.load(Ordering::Relaxed);
         if top <= ring.bounds.limit.load(Ordering::Relaxed) {
-            return self.pop_slow();
+            return if ring.is_empty(top) { None } else { self.pop_slow() };
         }
         let job = self.lift(top, &ring.bounds.limit, || ring.barrier.light());
         if job.is_some() { job } else { self.pop_slow() }
@@ -73,10 +73,6 @@ impl Spawns {
     fn pop_slow(&self) -> Option<Job> {
         let ring = &**self.0.ring();
         let top = ring.owner.top.load(Ordering::Relaxed);
-        let (head, split) = ring.range();
-        if top <= split && head == split {
-            return None;
-        }
         if !ring.barrier.is_asymmetric() && top > ring.bounds().limit.load(Ordering::Relaxed) {
             // ORDERING: SeqCst fence, pairs with the one in `heavy`: this is fenced mode.
             let job = self.lift(top, &ring.bounds().limit, || fence(Ordering::SeqCst));
