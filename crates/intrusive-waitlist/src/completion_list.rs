@@ -1,7 +1,7 @@
 //! A list that completes once and wakes everybody: the `head` word of the README's table.
 
-use std::fmt;
-use std::ptr;
+use core::fmt;
+use core::ptr;
 
 use crate::primitive::{AtomicPtr, Ordering};
 use crate::waiter::{Waiter, WakeHandle};
@@ -169,6 +169,7 @@ impl CompletionList {
     ///
     /// Parks the calling thread. On a fiber this blocks the fiber's worker: register a
     /// [`Waiter::fiber`] and suspend instead.
+    #[cfg(feature = "std")]
     pub fn wait_thread(&self) {
         if self.is_done() {
             return;

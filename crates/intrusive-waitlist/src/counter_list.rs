@@ -1,6 +1,6 @@
 //! A count that reaches zero once, over a completion list.
 
-use std::fmt;
+use core::fmt;
 
 use crate::completion_list::{CompletionList, Registration, Woken};
 use crate::primitive::{AtomicUsize, Ordering};
@@ -118,6 +118,7 @@ impl CounterList {
     /// # Blocking
     ///
     /// Parks the calling thread; see [`CompletionList::wait_thread`].
+    #[cfg(feature = "std")]
     pub fn wait_thread(&self) {
         self.waiters.wait_thread();
     }

@@ -1,12 +1,22 @@
 #![doc = include_str!("../README.md")]
+#![no_std]
+
+#[cfg(feature = "std")]
+extern crate std;
 
 mod completion_list;
 mod counter_list;
 mod primitive;
+#[cfg(feature = "std")]
 mod signal_list;
+pub mod wait_queue;
 mod waiter;
 
 pub use completion_list::{Completed, CompletionList, Detach, Registration, Woken};
 pub use counter_list::CounterList;
+#[cfg(feature = "std")]
 pub use signal_list::SignalList;
-pub use waiter::{FiberHandle, ThreadHandle, Waiter, WakeHandle};
+pub use wait_queue::WaitQueue;
+#[cfg(feature = "std")]
+pub use waiter::ThreadHandle;
+pub use waiter::{FiberHandle, Waiter, WakeHandle};

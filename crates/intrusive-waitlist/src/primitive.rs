@@ -1,23 +1,22 @@
-//! The one place that names atomics: `std`, or loom's doubles under `--cfg loom`.
+//! The one place that names atomics: `core` and `std`, or loom's doubles under `--cfg loom`.
 
-#[cfg(loom)]
-pub(crate) use loom::{
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicPtr, AtomicU32, AtomicUsize},
-    },
-    thread::{self, Thread},
-};
 #[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+
+#[cfg(all(feature = "std", loom))]
+pub(crate) use loom::{
+    sync::{Mutex, MutexGuard},
+    thread::{self, Thread},
+};
+#[cfg(all(feature = "std", not(loom)))]
 pub(crate) use std::{
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicPtr, AtomicU32, AtomicUsize},
-    },
+    sync::{Mutex, MutexGuard},
     thread::{self, Thread},
 };
 
-pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use core::sync::atomic::Ordering;
 
 /// A cell whose accesses loom checks for races.
 #[cfg(loom)]
@@ -37,17 +36,82 @@ impl<T> RacyCell<T> {
 
 /// A cell that its protocol, not the compiler, keeps free of races.
 #[cfg(not(loom))]
-pub(crate) struct RacyCell<T>(std::cell::UnsafeCell<T>);
+pub(crate) struct RacyCell<T>(core::cell::UnsafeCell<T>);
 
 #[cfg(not(loom))]
 impl<T> RacyCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        RacyCell(std::cell::UnsafeCell::new(value))
+        RacyCell(core::cell::UnsafeCell::new(value))
     }
 
     /// Gives `f` a pointer to the value, for an access that nobody races with.
     #[inline]
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
+    }
+}
+
+impl<T> RacyCell<T> {
+    /// Returns what is in the cell, and puts `value` there.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else accesses the cell meanwhile.
+    #[inline]
+    pub(crate) unsafe fn replace(&self, value: T) -> T {
+        self.with_mut(|place| {
+            // SAFETY: the caller has the cell to itself.
+            unsafe { core::ptr::replace(place, value) }
+        })
+    }
+}
+
+impl<T: Copy> RacyCell<T> {
+    /// Returns what is in the cell.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RacyCell::replace`].
+    #[inline]
+    pub(crate) unsafe fn get(&self) -> T {
+        self.with_mut(|place| {
+            // SAFETY: the caller has the cell to itself.
+            unsafe { *place }
+        })
+    }
+}
+
+/// Waits a little, and longer each time, for another thread that is in a short critical section.
+pub(crate) struct Backoff {
+    #[cfg(not(loom))]
+    round: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Backoff {
+            #[cfg(not(loom))]
+            round: 0,
+        }
+    }
+
+    #[cfg(not(loom))]
+    pub(crate) fn wait(&mut self) {
+        /// Later rounds assume that the other thread was preempted.
+        const SPIN_ROUNDS: u32 = 6;
+        if self.round < SPIN_ROUNDS {
+            (0..1 << self.round).for_each(|_| core::hint::spin_loop());
+            self.round += 1;
+            return;
+        }
+        #[cfg(feature = "std")]
+        thread::yield_now();
+        #[cfg(not(feature = "std"))]
+        (0..1 << SPIN_ROUNDS).for_each(|_| core::hint::spin_loop());
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn wait(&mut self) {
+        loom::thread::yield_now();
     }
 }

@@ -1,9 +1,11 @@
 //! The node: one per wait, in the waiter's own frame, for a fiber or a thread.
 
-use std::fmt;
-use std::ptr::{self, NonNull};
+use core::fmt;
+use core::ptr::{self, NonNull};
 
-use crate::primitive::{AtomicU32, Ordering, RacyCell, Thread, thread};
+use crate::primitive::{AtomicU32, Ordering, RacyCell};
+#[cfg(feature = "std")]
+use crate::primitive::{Thread, thread};
 
 const WAITING: u32 = 0;
 const NOTIFIED: u32 = 1;
@@ -27,6 +29,7 @@ unsafe impl Sync for Waiter {}
 
 impl Waiter {
     /// Creates a waiter for the calling OS thread.
+    #[cfg(feature = "std")]
     #[must_use]
     pub fn current_thread() -> Self {
         Self::with_handle(WakeHandle::Thread(ThreadHandle(thread::current())))
@@ -60,6 +63,7 @@ impl Waiter {
     /// # Blocking
     ///
     /// Blocks the thread. The waiter must be registered and of the calling thread, else this hangs.
+    #[cfg(feature = "std")]
     pub fn park_until_notified(&self) {
         // PROGRESS: the completer stores NOTIFIED before it unparks, and `park` returns at once if
         // the unpark came first; stray unparks only cost a turn of the loop.
@@ -108,6 +112,7 @@ pub enum WakeHandle {
     /// A fiber: [`FiberHandle::wake`] makes it ready, or the runtime does so in its own way.
     Fiber(FiberHandle),
     /// A parked OS thread.
+    #[cfg(feature = "std")]
     Thread(ThreadHandle),
 }
 
@@ -117,12 +122,14 @@ impl WakeHandle {
     pub fn wake(self) {
         match self {
             WakeHandle::Fiber(fiber) => fiber.wake(),
+            #[cfg(feature = "std")]
             WakeHandle::Thread(thread) => thread.0.unpark(),
         }
     }
 }
 
 /// A handle to a parked OS thread; outlives the waiter it was taken from.
+#[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadHandle(Thread);
 

@@ -1,54 +1,15 @@
-//! Model checks of the list protocol: each test is one claim of the README's table.
-#![cfg(loom)]
+//! The lists that cannot be left: each test is one claim of the crate's README.
 
 use std::ptr::NonNull;
 
 use intrusive_waitlist::{
     Completed, CompletionList, CounterList, Detach, FiberHandle, Registration, SignalList, Waiter,
 };
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
-/// Explores every interleaving with at most `preemptions` involuntary switches.
-fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.check(check);
-}
-
-/// Something shared that is freed by hand, so that the model sees who still touches it.
-struct Shared<T>(NonNull<T>);
-
-impl<T> Clone for Shared<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<T> Copy for Shared<T> {}
-// SAFETY: the tests share only types that are `Sync`.
-unsafe impl<T: Sync> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn new(value: T) -> Self {
-        Shared(NonNull::from(Box::leak(Box::new(value))))
-    }
-
-    fn get(&self) -> &T {
-        // SAFETY: the memory outlives the model's execution: `free` only marks it.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// Takes the value for the caller alone; loom reports everybody who still touches it.
-    #[expect(clippy::mut_from_ref, reason = "exclusive access is what the model checks")]
-    fn free(&self) -> &mut T {
-        // SAFETY: loom runs one thread at a time, and reports accesses that are not ordered.
-        unsafe { &mut *self.0.as_ptr() }
-    }
-}
+use crate::{Data, Shared, model};
 
 #[test]
 fn first_waiter_frees_the_counter() {
@@ -167,46 +128,11 @@ fn two_waiters_one_completion() {
     });
 }
 
-/// A cell that is written before `done` and read after the wait.
-struct Data(UnsafeCell<usize>);
-// SAFETY: loom checks the accesses.
-unsafe impl Sync for Data {}
-// SAFETY: as above.
-unsafe impl Send for Data {}
-
-impl Data {
-    fn new() -> Self {
-        Data(UnsafeCell::new(0))
-    }
-
-    /// Takes the value, as freeing it would.
-    fn take(&self) -> usize {
-        self.0.with_mut(|value| {
-            // SAFETY: loom reports a race.
-            unsafe { std::mem::take(&mut *value) }
-        })
-    }
-
-    fn add_one(&self) {
-        self.0.with_mut(|value| {
-            // SAFETY: loom reports a race.
-            unsafe { *value += 1 }
-        });
-    }
-
-    fn read(&self) -> usize {
-        self.0.with(|value| {
-            // SAFETY: loom reports a race.
-            unsafe { *value }
-        })
-    }
-}
-
 #[test]
 fn data_is_published() {
     model(3, || {
         let counter = Arc::new(CounterList::new(2));
-        let parts: [_; 2] = std::array::from_fn(|_| Arc::new(Data(UnsafeCell::new(0))));
+        let parts: [_; 2] = std::array::from_fn(|_| Arc::new(Data::new()));
         let threads: Vec<_> = parts
             .iter()
             .cloned()
@@ -329,7 +255,7 @@ fn fiber_handle_is_woken_once() {
             let woken = unsafe { fiber.cast::<Data>().as_ref() };
             woken.add_one();
         }
-        let woken = Shared::new(Data(UnsafeCell::new(0)));
+        let woken = Shared::new(Data::new());
         let list = Arc::new(CompletionList::new());
         let completer = {
             let list = Arc::clone(&list);

@@ -1,0 +1,102 @@
+//! Whom to wake after the unlock, and what becomes of panics of wakers.
+
+use super::waiter::Handle;
+
+/// How many waiters are notified under one lock; loom has to see the batch overflow.
+pub(super) const BATCH_LEN: usize = if cfg!(loom) { 2 } else { 16 };
+
+/// Handles of waiters that have been notified. They are not woken where they are collected: no code
+/// of others runs under the lock.
+pub(super) struct WakeBatch {
+    handles: [Option<Handle>; BATCH_LEN],
+    len: usize,
+}
+
+impl WakeBatch {
+    pub(super) const fn new() -> Self {
+        WakeBatch { handles: [const { None }; BATCH_LEN], len: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len == BATCH_LEN
+    }
+
+    /// Adds a handle, for which there is room.
+    pub(super) fn push(&mut self, handle: Handle) {
+        self.handles[self.len] = Some(handle);
+        self.len += 1;
+    }
+
+    /// Wakes everybody in the batch, oldest first, whatever the wakers do.
+    pub(super) fn wake_all(&mut self, panics: &mut Panics) {
+        for handle in self.handles[..self.len].iter_mut().filter_map(Option::take) {
+            panics.catch(|| handle.wake());
+        }
+        self.len = 0;
+    }
+}
+
+pub(super) use policy::Panics;
+
+/// A waker's panic keeps nobody asleep: the first comes out of the call that woke when everybody has
+/// been woken, later ones are dropped. So is the first if that call is part of an unwinding.
+#[cfg(feature = "std")]
+mod policy {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::thread;
+
+    pub(in super::super) struct Panics {
+        first: thread::Result<()>,
+    }
+
+    impl Panics {
+        pub(in super::super) const fn new() -> Self {
+            Panics { first: Ok(()) }
+        }
+
+        pub(super) fn catch(&mut self, wake: impl FnOnce()) {
+            let result = panic::catch_unwind(AssertUnwindSafe(wake));
+            match (&self.first, result) {
+                (_, Ok(())) => (),
+                (Ok(()), first) => self.first = first,
+                // Not dropped: its destructor might panic too.
+                (Err(_), Err(later)) => core::mem::forget(later),
+            }
+        }
+
+        pub(in super::super) fn resume(self) {
+            match self.first {
+                Ok(()) => (),
+                Err(payload) if thread::panicking() => core::mem::forget(payload),
+                Err(payload) => panic::resume_unwind(payload),
+            }
+        }
+    }
+}
+
+/// Without `std` nothing can be caught: a waker that panics aborts the program.
+#[cfg(not(feature = "std"))]
+mod policy {
+    pub(in super::super) struct Panics;
+
+    impl Panics {
+        pub(in super::super) const fn new() -> Self {
+            Panics
+        }
+
+        pub(super) fn catch(&mut self, wake: impl FnOnce()) {
+            struct Abort;
+            impl Drop for Abort {
+                fn drop(&mut self) {
+                    // A panic while unwinding aborts.
+                    panic!("intrusive-waitlist: a waker panicked");
+                }
+            }
+            let abort = Abort;
+            wake();
+            core::mem::forget(abort);
+        }
+
+        pub(in super::super) fn resume(self) {}
+    }
+}

@@ -1,0 +1,513 @@
+#![doc = include_str!("README.md")]
+
+mod batch;
+#[cfg(feature = "std")]
+mod blocking;
+mod holder;
+mod list;
+mod wait;
+mod waiter;
+mod word;
+
+use core::fmt;
+use core::ptr;
+
+use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
+
+use holder::{Holder, Look};
+use list::List;
+use waiter::Verdict;
+use word::{COUNT_MAX, Word};
+
+pub use wait::Wait;
+pub use waiter::Waiter;
+
+/// What a waiter asks for that only a wake ends: more permits than there can be.
+const ONLY_A_WAKE: usize = usize::MAX;
+
+/// A count of permits and a first-in-first-out queue of those who wait for them, or for a wake.
+///
+/// 40 bytes, no allocation, no mutex. Fibers, threads and tasks wait in one queue, and each of them
+/// may give up. The [module](self) has the protocol.
+pub struct WaitQueue {
+    /// A [`Word`].
+    state: AtomicUsize,
+    /// Permits that were released while somebody else held, and that no holder has seen.
+    credit: AtomicUsize,
+    list: RacyCell<List>,
+}
+
+// SAFETY: `list` is touched under the lock bit only, and its nodes are `Send` and `Sync`.
+unsafe impl Send for WaitQueue {}
+// SAFETY: as above; the rest is atomic.
+unsafe impl Sync for WaitQueue {}
+
+/// How a wait ended.
+#[must_use = "permits that were granted are lost unless they are released"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// With the permits that the waiter asked for.
+    Granted,
+    /// By [`WaitQueue::wake`], [`WaitQueue::wake_all`] or [`WaitQueue::notify_one`]: without any
+    /// permits.
+    Woken,
+    /// By [`WaitQueue::close`]: without any permits.
+    Closed,
+}
+
+/// What became of an attempt to wait.
+#[must_use = "a registered waiter must wait, or be cancelled"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Registration {
+    /// The waiter is in the queue.
+    Registered,
+    /// There was no need to wait, or no use in it; the queue does not know the waiter.
+    Ready(Outcome),
+}
+
+impl WaitQueue {
+    /// The most permits that a queue may have.
+    pub const MAX_PERMITS: usize = COUNT_MAX;
+
+    /// Creates a queue in which nobody waits.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `permits` exceeds [`WaitQueue::MAX_PERMITS`].
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new(permits: usize) -> Self {
+        assert!(permits <= COUNT_MAX, "WaitQueue::new: more permits than `MAX_PERMITS`");
+        WaitQueue {
+            state: AtomicUsize::new(Word::of_count(permits).0),
+            credit: AtomicUsize::new(0),
+            list: RacyCell::new(List::new()),
+        }
+    }
+
+    /// Creates a queue in which nobody waits.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new(permits: usize) -> Self {
+        WaitQueue {
+            state: AtomicUsize::new(Word::of_count(permits).0),
+            credit: AtomicUsize::new(0),
+            list: RacyCell::new(List::new()),
+        }
+    }
+
+    /// Takes `permits`, if that takes no waiting: [`Outcome::Granted`] or [`Outcome::Closed`].
+    /// While somebody waits nobody overtakes.
+    #[inline]
+    pub fn try_acquire(&self, permits: usize) -> Option<Outcome> {
+        // ORDERING: Acquire, as in `close` and `release`; receives what they did before.
+        let mut word = Word(self.state.load(Ordering::Acquire));
+        loop {
+            if word.is_closed() {
+                return Some(Outcome::Closed);
+            }
+            if word.is_queued() || word.count() < permits {
+                return None;
+            }
+            match self.take(word, permits) {
+                Ok(()) => return Some(Outcome::Granted),
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Waits, as a task, for `permits`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `permits` exceeds [`WaitQueue::MAX_PERMITS`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in the queue, and nothing else: permits that it was
+    /// granted and did not report go on to the next.
+    pub fn acquire(&self, permits: usize) -> Wait<'_> {
+        assert_permits(permits);
+        Wait::new(self, permits)
+    }
+
+    /// Waits, as a task, for a wake; permits do not matter. Counts from the first poll, or from
+    /// [`Wait::enable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A wake by [`WaitQueue::wake`] or [`WaitQueue::notify_one`] that the future has not reported
+    /// when it is dropped goes on to the next.
+    pub fn wait(&self) -> Wait<'_> {
+        Wait::new(self, ONLY_A_WAKE)
+    }
+
+    /// Adds `permits`, and wakes those for whom they suffice, in the order of arrival. Never blocks.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there would be more than [`WaitQueue::MAX_PERMITS`]; while somebody waits, those
+    /// above the limit are dropped instead. A panic of a waker comes out of this when everybody has
+    /// been woken.
+    #[inline]
+    pub fn release(&self, permits: usize) {
+        assert_permits(permits);
+        let word = Word(self.state.load(Ordering::Relaxed));
+        let is_done = permits == 0 || (!word.is_queued() && self.add_to_count(word, permits));
+        if !is_done {
+            self.release_slowly(permits);
+        }
+    }
+
+    #[cold]
+    fn release_slowly(&self, mut permits: usize) {
+        while permits != 0 {
+            match self.look() {
+                Look::NoQueue(word) if self.add_to_count(word, permits) => return,
+                Look::NoQueue(_) => (),
+                Look::Held(mut holder) => {
+                    holder.add(permits);
+                    return holder.deliver();
+                }
+                Look::Busy(word) => permits = self.leave_to_holder(word, permits),
+            }
+        }
+    }
+
+    /// Leaves permits to whoever holds. Returns permits that the caller has to release after all.
+    fn leave_to_holder(&self, mut word: Word, permits: usize) -> usize {
+        // ORDERING: Release, pairs with the takers of the credit; passes what the releaser did to
+        // the waiter that is granted these permits.
+        self.credit.fetch_add(permits, Ordering::Release);
+        while word.is_locked() {
+            // ORDERING: Release, pairs with the holder's unlock that this makes fail: it sees the
+            // credit. Also if PENDING is set: only what precedes the holder's next look is seen.
+            // PROGRESS: the holder does not unlock over PENDING.
+            match self.state.compare_exchange_weak(
+                word.0,
+                word.with_pending().0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return 0,
+                Err(seen) => word = Word(seen),
+            }
+        }
+        // The holder has gone, perhaps without this credit.
+        // ORDERING: Acquire, as the holder's; others' permits may be among these.
+        self.credit.swap(0, Ordering::Acquire)
+    }
+
+    /// Wakes the `count` oldest waiters, whatever they wait for, without any permits; nothing is
+    /// stored. Returns how many there were.
+    ///
+    /// Whoever registers after this was called is not woken by it. A waiter that registers and
+    /// *then* looks at a flag cannot miss that the flag was set before `wake`, whatever the
+    /// orderings of the flag.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for a holder in its critical section, as [`WaitQueue::cancel`] does.
+    pub fn wake(&self, count: usize) -> usize {
+        self.mark_and_deliver(count, Verdict::Woken)
+    }
+
+    /// Wakes everybody who waits; otherwise as [`WaitQueue::wake`].
+    pub fn wake_all(&self) -> usize {
+        self.mark_and_deliver(usize::MAX, Verdict::WokenWithAll)
+    }
+
+    fn mark_and_deliver(&self, count: usize, verdict: Verdict) -> usize {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.look() {
+                Look::Held(mut holder) => {
+                    let woken = holder.mark(count, verdict);
+                    holder.deliver();
+                    return woken;
+                }
+                Look::Busy(_) => backoff.wait(),
+                // Not by a load: of this and a registration one comes first, so that one side sees
+                // what the other did before.
+                Look::NoQueue(word) if self.replace(word, word).is_ok() => return 0,
+                Look::NoQueue(_) => (),
+            }
+        }
+    }
+
+    /// Wakes the oldest waiter without any permits; if nobody waits, leaves one permit, unless there
+    /// is one.
+    ///
+    /// # Blocking
+    ///
+    /// As [`WaitQueue::wake`].
+    pub fn notify_one(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.look() {
+                Look::Held(mut holder) => {
+                    holder.mark(1, Verdict::Notified);
+                    return holder.deliver();
+                }
+                Look::Busy(_) => backoff.wait(),
+                Look::NoQueue(word) => {
+                    // Also if there is one already: its taker is to see what this caller did.
+                    if self.replace(word, word.with_count(word.count().max(1))).is_ok() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses all further waiting, and ends every wait for which the permits do not suffice. Never
+    /// blocks. Returns whether it was this call that closed the queue.
+    ///
+    /// Permits may still be released, and are counted. Where this meets another thread's `release`,
+    /// waiters may still be granted its permits after this has returned.
+    pub fn close(&self) -> bool {
+        // ORDERING: Acquire, for a caller who acts on the queue's having been closed by another.
+        let mut word = Word(self.state.load(Ordering::Acquire));
+        loop {
+            if word.is_closed() {
+                return false;
+            }
+            let closed = word.with_closed();
+            let is_free = word.is_queued() && !word.is_locked();
+            let new = match (word.is_queued(), word.is_locked()) {
+                (false, _) => closed,
+                (true, true) => closed.with_pending(),
+                (true, false) => closed.locked(),
+            };
+            match self.replace(word, new) {
+                Ok(()) if is_free => {
+                    Holder::new(self, closed).deliver();
+                    return true;
+                }
+                // PROGRESS: if somebody holds, it does not unlock over PENDING.
+                Ok(()) => return true,
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Tells whether the queue has been closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        // ORDERING: Acquire, pairs with `close`; receives what the closer did before.
+        Word(self.state.load(Ordering::Acquire)).is_closed()
+    }
+
+    /// Returns the permits that [`WaitQueue::try_acquire`] could take; none while somebody waits.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        if word.is_queued() { 0 } else { word.count() }
+    }
+
+    /// Counts those who wait.
+    ///
+    /// # Blocking
+    ///
+    /// As [`WaitQueue::wake`].
+    #[must_use]
+    pub fn waiter_count(&self) -> usize {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.look() {
+                Look::Held(mut holder) => {
+                    let count = holder.waiter_count();
+                    holder.deliver();
+                    return count;
+                }
+                Look::Busy(_) => backoff.wait(),
+                Look::NoQueue(_) => return 0,
+            }
+        }
+    }
+
+    /// Takes `permits` for `waiter`, or puts it into the queue to be granted them. Never blocks.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `permits` exceeds [`WaitQueue::MAX_PERMITS`].
+    ///
+    /// # Safety
+    ///
+    /// If this returns [`Registration::Registered`], `waiter` must neither move nor be dropped, nor
+    /// be accessed but by shared reference, until its [`Waiter::outcome`] is there or
+    /// [`WaitQueue::cancel`] has taken it out. The queue must live as long. The waiter must be
+    /// fresh: it serves one registration.
+    pub unsafe fn register(&self, waiter: &Waiter, permits: usize) -> Registration {
+        assert_permits(permits);
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.push(waiter, permits) }
+    }
+
+    /// Puts `waiter` into the queue until a wake; permits do not matter. Never blocks.
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::register`].
+    pub unsafe fn register_wait(&self, waiter: &Waiter) -> Registration {
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.push(waiter, ONLY_A_WAKE) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::register`].
+    unsafe fn push(&self, waiter: &Waiter, permits: usize) -> Registration {
+        // SAFETY: not in the queue yet, so the node is still the caller's alone.
+        unsafe { waiter.permits.replace(permits) };
+        // Not the pointer itself: when it comes back out of the state word, another waiter may have
+        // been at this address in between.
+        let address = ptr::from_ref(waiter).expose_provenance();
+        // ORDERING: Acquire, as in `try_acquire`.
+        let mut word = Word(self.state.load(Ordering::Acquire));
+        loop {
+            if word.is_closed() {
+                return Registration::Ready(Outcome::Closed);
+            }
+            let (below, carry) =
+                if word.is_queued() { (word.newest(), 0) } else { (0, word.count()) };
+            if !word.is_queued() && carry >= permits {
+                match self.take(word, permits) {
+                    Ok(()) => return Registration::Ready(Outcome::Granted),
+                    Err(seen) => word = seen,
+                }
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { waiter.next.replace(ptr::without_provenance(below)) };
+            // SAFETY: as above.
+            unsafe { waiter.carry.replace(carry) };
+            match self.replace(word, word.with_newest(address)) {
+                Ok(()) => return Registration::Registered,
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Takes a registered waiter out of the queue, unless its wait is over: then this returns the
+    /// outcome, and permits that were granted are the caller's. Any thread may call this while the
+    /// waiter lives: of a timer and a waker one wins.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for a holder in its critical section: for a time that grows with the number of
+    /// waiters that it notifies, but without any code of others. Never suspends a fiber.
+    ///
+    /// # Safety
+    ///
+    /// The waiter was registered with this queue, has not been taken out, and is not inside
+    /// [`Waiter::poll`].
+    pub unsafe fn cancel(&self, waiter: &Waiter) -> Option<Outcome> {
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.remove(waiter) }.map(Verdict::outcome)
+    }
+
+    /// As [`WaitQueue::cancel`], but gives what the waiter was granted, or woken for, to the next.
+    ///
+    /// # Blocking
+    ///
+    /// As [`WaitQueue::cancel`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::cancel`].
+    pub unsafe fn abandon(&self, waiter: &Waiter) {
+        // SAFETY: the caller keeps the same contract.
+        match unsafe { self.remove(waiter) } {
+            None | Some(Verdict::Closed | Verdict::WokenWithAll) => (),
+            Some(Verdict::Woken) => _ = self.wake(1),
+            Some(Verdict::Notified) => self.notify_one(),
+            Some(Verdict::Granted) => {
+                // SAFETY: notified, so the node is the caller's alone.
+                self.release(unsafe { waiter.permits.get() });
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::cancel`].
+    unsafe fn remove(&self, waiter: &Waiter) -> Option<Verdict> {
+        let mut backoff = Backoff::new();
+        loop {
+            if let Some(verdict) = waiter.verdict() {
+                return Some(verdict);
+            }
+            if let Look::Held(mut holder) = self.look() {
+                // SAFETY: the caller keeps the same contract.
+                let verdict = unsafe { holder.remove(waiter) };
+                // Also if it was not there: the inbox was taken. And whoever was behind it may go.
+                holder.deliver();
+                return verdict;
+            }
+            // PROGRESS: not notified, so it is in the queue, and a holder is inside its critical
+            // section; it unlocks without waiting for anybody.
+            backoff.wait();
+        }
+    }
+
+    /// Takes permits from a count that suffices.
+    #[inline]
+    fn take(&self, word: Word, permits: usize) -> Result<(), Word> {
+        let new = word.with_count(word.count() - permits);
+        // ORDERING: Acquire, pairs with the Release of who added the permits. On failure the value
+        // seen may be closed.
+        let taken =
+            self.state.compare_exchange_weak(word.0, new.0, Ordering::Acquire, Ordering::Acquire);
+        taken.map(|_| ()).map_err(Word)
+    }
+
+    /// Adds permits to a count. Returns false if the word is another by now.
+    #[inline]
+    fn add_to_count(&self, word: Word, permits: usize) -> bool {
+        let count = word.count() + permits;
+        assert_permits(count);
+        // ORDERING: Release, pairs with the Acquire of who takes the permits.
+        let added = self.state.compare_exchange(
+            word.0,
+            word.with_count(count).0,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        added.is_ok()
+    }
+
+    /// Replaces the state word, as one who passes on what it knows and receives what others did.
+    fn replace(&self, word: Word, new: Word) -> Result<(), Word> {
+        // ORDERING: AcqRel. A lock receives the pushed nodes and the list, an unlock passes them
+        // on; a registration passes its node; a wake and a registration see what the other did
+        // before. Acquire on failure, for loops that end on what they see.
+        let replaced =
+            self.state.compare_exchange(word.0, new.0, Ordering::AcqRel, Ordering::Acquire);
+        replaced.map(|_| ()).map_err(Word)
+    }
+
+    /// Checks that nobody else may still touch this queue, as freeing it would require.
+    #[cfg(loom)]
+    pub fn retire(&mut self) {
+        self.state.with_mut(|state| *state = usize::MAX);
+        self.credit.with_mut(|credit| *credit = usize::MAX);
+        self.list.with_mut(|_| ());
+    }
+}
+
+#[inline]
+fn assert_permits(permits: usize) {
+    assert!(permits <= COUNT_MAX, "wait queue contract: {permits} permits exceed `MAX_PERMITS`");
+}
+
+impl fmt::Debug for WaitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        f.debug_struct("WaitQueue")
+            .field("available_permits", &self.available_permits())
+            .field("has_waiters", &word.is_queued())
+            .field("closed", &word.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,304 @@
+//! The node of a wait queue, and the words in which its owner and the holder of the list agree.
+
+use core::fmt;
+use core::marker::PhantomPinned;
+use core::mem;
+use core::ptr;
+use core::task::{Poll, Waker};
+
+use crate::FiberHandle;
+use crate::primitive::{AtomicU32, Ordering, RacyCell};
+#[cfg(feature = "std")]
+use crate::primitive::{Thread, thread};
+
+use super::Outcome;
+
+/// Neither notified nor being touched by its owner.
+const WAITING: u32 = 0;
+/// The owner is replacing the handle.
+const UPDATING: u32 = 1;
+/// A holder has decided; the bits from `VERDICT_SHIFT` say what.
+const CLAIMED: u32 = 2;
+/// Nobody but the owner touches the node any more.
+const NOTIFIED: u32 = 4;
+const VERDICT_SHIFT: u32 = 3;
+
+/// A node of a [`WaitQueue`](super::WaitQueue), owned by whoever waits. 64 bytes.
+///
+/// A waiter serves one registration. While it is registered it must neither move nor be dropped;
+/// [`WaitQueue::register`](super::WaitQueue::register) is `unsafe` for that.
+#[repr(align(16))] // leaves the address four bits for flags
+pub struct Waiter {
+    /// In the inbox: the next older node, an address without provenance. In the list: the next
+    /// younger node.
+    pub(super) next: RacyCell<*const Waiter>,
+    /// In the list: the next older node; of the oldest, the youngest.
+    pub(super) prev: RacyCell<*const Waiter>,
+    /// The permits that it takes; more than there can be if only a wake will do.
+    pub(super) permits: RacyCell<usize>,
+    /// The permits that were there, too few, when it began the queue.
+    pub(super) carry: RacyCell<usize>,
+    handle: RacyCell<Option<Handle>>,
+    state: AtomicU32,
+    /// What a wake has decided of it, until it is notified.
+    pub(super) mark: RacyCell<Option<Verdict>>,
+    /// Others point to a registered node, so a `&mut` to it says nothing about them.
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: the cells change hands as the README's table says; `state` is atomic. All kinds of handle
+// may be used from any thread.
+unsafe impl Send for Waiter {}
+// SAFETY: as above.
+unsafe impl Sync for Waiter {}
+
+impl Waiter {
+    /// Creates a waiter for the calling OS thread.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn current_thread() -> Self {
+        Self::with_handle(Some(Handle::Thread(thread::current())))
+    }
+
+    /// Creates a waiter for a fiber.
+    #[must_use]
+    pub fn fiber(fiber: FiberHandle) -> Self {
+        Self::with_handle(Some(Handle::Fiber(fiber)))
+    }
+
+    /// Creates a waiter for a task, which [`Waiter::poll`] makes known.
+    #[must_use]
+    pub fn task() -> Self {
+        Self::with_handle(None)
+    }
+
+    fn with_handle(handle: Option<Handle>) -> Self {
+        Waiter {
+            next: RacyCell::new(ptr::null()),
+            prev: RacyCell::new(ptr::null()),
+            permits: RacyCell::new(0),
+            carry: RacyCell::new(0),
+            handle: RacyCell::new(handle),
+            state: AtomicU32::new(WAITING),
+            mark: RacyCell::new(None),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Returns what came of the wait, if it is over. From then on the waiter may be dropped, and
+    /// what its waker did before is visible.
+    #[inline]
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.verdict().map(Verdict::outcome)
+    }
+
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        // ORDERING: Acquire, pairs with the last store of `notify` and with `finish_update`;
+        // receives what the releaser did, and the node.
+        let state = self.state.load(Ordering::Acquire);
+        (state & NOTIFIED != 0).then(|| Verdict::of_state(state))
+    }
+
+    /// Returns what came of the wait, or has `waker` woken when it is over. Only the waker of the
+    /// last call counts. The task's owner calls this, as one would `Future::poll`.
+    pub fn poll(&self, waker: &Waker) -> Poll<Outcome> {
+        // ORDERING: Acquire on failure, as in `verdict`. Relaxed on success: only the owner writes
+        // the handle, and a holder that finds UPDATING leaves it alone.
+        let before =
+            self.state.compare_exchange(WAITING, UPDATING, Ordering::Relaxed, Ordering::Acquire);
+        match before {
+            Ok(_) => self.update(waker),
+            Err(state) if state & NOTIFIED != 0 => Poll::Ready(Verdict::of_state(state).outcome()),
+            Err(_) => {
+                // A holder is about to take the old waker and to notify. The new one must not be
+                // left without a wake.
+                // PROGRESS: the task polls again; the holder is a few instructions from NOTIFIED.
+                waker.wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Replaces the waker, unless it would wake the same task. UPDATING is set.
+    fn update(&self, waker: &Waker) -> Poll<Outcome> {
+        /// Ends the update, also if `Waker::clone` panics.
+        struct Update<'a>(&'a Waiter);
+        impl Drop for Update<'_> {
+            fn drop(&mut self) {
+                // The verdict is in the state, for whoever looks next.
+                let _ = self.0.finish_update();
+            }
+        }
+        let update = Update(self);
+        // SAFETY: UPDATING gives the handle to the owner.
+        let old = unsafe { self.handle.replace(None) };
+        let (new, stale) = match old {
+            Some(Handle::Task(old)) if old.will_wake(waker) => (old, None),
+            old => (waker.clone(), old),
+        };
+        // SAFETY: as above.
+        let none = unsafe { self.handle.replace(Some(Handle::Task(new))) };
+        debug_assert!(none.is_none());
+        mem::forget(update);
+        let outcome = self.finish_update();
+        // Not earlier: it is somebody else's code, and may panic.
+        drop(stale);
+        outcome
+    }
+
+    fn finish_update(&self) -> Poll<Outcome> {
+        // ORDERING: Release passes the handle to the claim of `notify`; Acquire on failure, as in
+        // `verdict`.
+        let before =
+            self.state.compare_exchange(UPDATING, WAITING, Ordering::Release, Ordering::Acquire);
+        let Err(state) = before else { return Poll::Pending };
+        // A holder claimed the node meanwhile, and left the rest to this call.
+        // ORDERING: Release, as the last store of `notify`.
+        self.state.store(state & !UPDATING | NOTIFIED, Ordering::Release);
+        Poll::Ready(Verdict::of_state(state).outcome())
+    }
+
+    /// Makes the task known before the node is registered.
+    pub(super) fn set_waker(&mut self, waker: &Waker) {
+        let handle = Some(Handle::Task(waker.clone()));
+        // SAFETY: `&mut self`, and not registered.
+        drop(unsafe { self.handle.replace(handle) });
+    }
+
+    /// Parks the calling OS thread until the wait is over.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the thread. The waiter must be registered and of the calling thread, else this hangs.
+    #[cfg(feature = "std")]
+    pub fn park(&self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return outcome;
+            }
+            // PROGRESS: NOTIFIED is stored before the unpark, and `park` returns at once if the
+            // unpark came first; stray unparks only cost a turn of the loop.
+            thread::park();
+        }
+    }
+
+    /// Tells the waiter the verdict: the last touch of the node. Returns whom to wake.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the holder, took the node from the list, and calls this once.
+    pub(super) unsafe fn notify(this: *const Waiter, verdict: Verdict) -> Option<Handle> {
+        // SAFETY: a node that was in the list lives until NOTIFIED.
+        let node = unsafe { &*this };
+        let claim = CLAIMED | (verdict as u32) << VERDICT_SHIFT;
+        // ORDERING: Acquire receives the handle from `finish_update`. Release passes what the
+        // releaser did to an update that finds the claim.
+        let before = node.state.fetch_or(claim, Ordering::AcqRel);
+        debug_assert!(before & (CLAIMED | NOTIFIED) == 0, "a waiter is notified once");
+        if before & UPDATING != 0 {
+            // PROGRESS: the owner is inside `poll`, which finds the claim and returns the outcome.
+            return None;
+        }
+        // SAFETY: the claim gives the handle to this holder.
+        let handle = unsafe { node.handle.replace(None) };
+        // ORDERING: Release, pairs with the Acquire in `verdict`: passes on what the releaser did,
+        // and orders the accesses above before the owner frees the node.
+        node.state.store(claim | NOTIFIED, Ordering::Release);
+        handle
+    }
+
+    /// Checks that nobody else may still touch this node, as freeing it would require.
+    #[cfg(loom)]
+    pub fn retire(&mut self) {
+        self.next.with_mut(|_| ());
+        self.prev.with_mut(|_| ());
+        self.permits.with_mut(|_| ());
+        self.carry.with_mut(|_| ());
+        self.handle.with_mut(|_| ());
+        self.mark.with_mut(|_| ());
+        self.state.with_mut(|state| *state = u32::MAX);
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("outcome", &self.outcome()).finish_non_exhaustive()
+    }
+}
+
+/// What a holder decided of a waiter; finer than [`Outcome`], for those who give it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Verdict {
+    Granted,
+    /// By `wake`.
+    Woken,
+    /// By `wake_all`.
+    WokenWithAll,
+    /// By `notify_one`.
+    Notified,
+    Closed,
+}
+
+impl Verdict {
+    fn of_state(state: u32) -> Verdict {
+        let all = [
+            Verdict::Granted,
+            Verdict::Woken,
+            Verdict::WokenWithAll,
+            Verdict::Notified,
+            Verdict::Closed,
+        ];
+        all[(state >> VERDICT_SHIFT) as usize]
+    }
+
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Verdict::Granted => Outcome::Granted,
+            Verdict::Woken | Verdict::WokenWithAll | Verdict::Notified => Outcome::Woken,
+            Verdict::Closed => Outcome::Closed,
+        }
+    }
+}
+
+/// Whom to wake.
+pub(super) enum Handle {
+    Fiber(FiberHandle),
+    #[cfg(feature = "std")]
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Handle {
+    /// Runs code of others, which may panic.
+    pub(super) fn wake(self) {
+        match self {
+            Handle::Fiber(fiber) => fiber.wake(),
+            #[cfg(feature = "std")]
+            Handle::Thread(thread) => thread.unpark(),
+            Handle::Task(waker) => waker.wake(),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_survives_the_state_word() {
+        for verdict in [
+            Verdict::Granted,
+            Verdict::Woken,
+            Verdict::WokenWithAll,
+            Verdict::Notified,
+            Verdict::Closed,
+        ] {
+            let waiter = Waiter::task();
+            // SAFETY: nobody else knows the node.
+            assert!(unsafe { Waiter::notify(&waiter, verdict) }.is_none());
+            assert_eq!(waiter.verdict(), Some(verdict));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Model checks: each test is one claim of a README beside the code.
+#![cfg(loom)]
+
+mod lists;
+mod wait_queue;
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use loom::cell::UnsafeCell;
+
+/// Explores every interleaving with at most `preemptions` involuntary switches.
+fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    let (executions, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let counted = Arc::clone(&executions);
+    builder.check(move || {
+        counted.fetch_add(1, Relaxed);
+        check();
+    });
+    let name = std::thread::current().name().unwrap_or("model").to_string();
+    println!("{name}: {} executions, {:.1?}", executions.load(Relaxed), start.elapsed());
+}
+
+/// Something shared that is freed by hand, so that the model sees who still touches it.
+struct Shared<T>(NonNull<T>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
+// SAFETY: the tests share only types that are `Sync`.
+unsafe impl<T: Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn new(value: T) -> Self {
+        Shared(NonNull::from(Box::leak(Box::new(value))))
+    }
+
+    fn get(&self) -> &T {
+        // SAFETY: the memory outlives the model's execution: `free` only marks it.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// As `get`, for values that hold the reference.
+    fn get_forever(&self) -> &'static T {
+        // SAFETY: leaked.
+        unsafe { &*self.0.as_ptr() }
+    }
+
+    /// Takes the value for the caller alone; loom reports everybody who still touches it.
+    #[expect(clippy::mut_from_ref, reason = "exclusive access is what the model checks")]
+    fn free(&self) -> &mut T {
+        // SAFETY: loom runs one thread at a time, and reports accesses that are not ordered.
+        unsafe { &mut *self.0.as_ptr() }
+    }
+}
+
+/// A cell that is written before a wake and read after the wait.
+struct Data(UnsafeCell<usize>);
+// SAFETY: loom checks the accesses.
+unsafe impl Sync for Data {}
+// SAFETY: as above.
+unsafe impl Send for Data {}
+
+impl Data {
+    fn new() -> Self {
+        Data(UnsafeCell::new(0))
+    }
+
+    /// Takes the value, as freeing it would.
+    fn take(&self) -> usize {
+        self.0.with_mut(|value| {
+            // SAFETY: loom reports a race.
+            unsafe { std::mem::take(&mut *value) }
+        })
+    }
+
+    fn add_one(&self) {
+        self.0.with_mut(|value| {
+            // SAFETY: loom reports a race.
+            unsafe { *value += 1 }
+        });
+    }
+
+    fn read(&self) -> usize {
+        self.0.with(|value| {
+            // SAFETY: loom reports a race.
+            unsafe { *value }
+        })
+    }
+}
