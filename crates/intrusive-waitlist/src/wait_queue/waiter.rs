@@ -131,15 +131,16 @@ impl Waiter {
             }
         }
         let update = Update(self);
-        // SAFETY: UPDATING gives the handle to the owner.
-        let old = unsafe { self.handle.replace(None) };
-        let (new, stale) = match old {
-            Some(Handle::Task(old)) if old.will_wake(waker) => (old, None),
-            old => (waker.clone(), old),
-        };
-        // SAFETY: as above.
-        let none = unsafe { self.handle.replace(Some(Handle::Task(new))) };
-        debug_assert!(none.is_none());
+        let is_known = self.handle.with_mut(|handle| {
+            // SAFETY: UPDATING gives the handle to the owner.
+            let handle = unsafe { &*handle };
+            matches!(handle, Some(Handle::Task(known)) if known.will_wake(waker))
+        });
+        let stale = (!is_known).then(|| {
+            let new = Some(Handle::Task(waker.clone()));
+            // SAFETY: as above.
+            unsafe { self.handle.replace(new) }
+        });
         mem::forget(update);
         let outcome = self.finish_update();
         // Not earlier: it is somebody else's code, and may panic.
