@@ -7,7 +7,7 @@ use std::future::Future;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
@@ -267,21 +267,28 @@ fn a_timeout_in_vain_leaves_no_trace() {
     assert_eq!(queue.acquire_thread_timeout(1, Duration::ZERO), GRANTED);
 }
 
-/// Whichever comes first, the permit is somewhere.
+/// A timeout of nothing gives up as soon as it has registered.
 #[test]
 fn a_timeout_in_the_instant_of_the_grant_loses_no_permit() {
-    let queue = WaitQueue::new(0);
-    for round in 0..2_000 {
-        let granted = thread::scope(|s| {
-            let waiter =
-                s.spawn(|| queue.acquire_thread_timeout(1, Duration::from_micros(round % 120)));
-            (0..(round % 7) * 300).for_each(|_| std::hint::spin_loop());
-            queue.release(1);
-            waiter.join().unwrap()
+    let (queue, is_over) = (WaitQueue::new(0), AtomicBool::new(false));
+    let (granted, released) = thread::scope(|s| {
+        let waiter = s.spawn(|| {
+            let attempts = 0..200_000;
+            let outcomes = attempts.map(|_| queue.acquire_thread_timeout(1, Duration::ZERO));
+            let granted = outcomes.filter(|outcome| *outcome == GRANTED).count();
+            is_over.store(true, Relaxed);
+            granted
         });
-        assert_eq!(queue.available_permits(), usize::from(granted.is_none()), "round {round}");
-        let _ = queue.try_acquire(1);
-    }
+        let mut released = 0;
+        while !is_over.load(Relaxed) {
+            if queue.available_permits() == 0 {
+                queue.release(1);
+                released += 1;
+            }
+        }
+        (waiter.join().unwrap(), released)
+    });
+    assert_eq!(granted + queue.available_permits(), released);
 }
 
 #[test]
@@ -474,6 +481,18 @@ fn wakers_that_panic_keep_nobody_asleep() {
     assert_eq!(count.load(Relaxed), 38);
     assert!(waits.iter_mut().all(|wait| poll_idly(wait.as_mut()).is_ready()));
     assert_eq!(queue.available_permits(), 1);
+}
+
+#[test]
+fn who_gives_up_does_not_pay_for_panics_of_others() {
+    let queue = WaitQueue::new(1);
+    let head = fiber(0);
+    assert_eq!(register(&queue, &head, 2), Registration::Registered);
+    let mut follower = pin!(queue.acquire(1));
+    let panicking = calling(|| panic!("the waker's panic"));
+    assert!(poll(follower.as_mut(), &panicking).is_pending());
+    assert_eq!(cancel(&queue, &head), None);
+    assert_eq!(poll_idly(follower.as_mut()), Poll::Ready(Outcome::Granted));
 }
 
 #[test]

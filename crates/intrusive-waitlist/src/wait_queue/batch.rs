@@ -39,12 +39,16 @@ impl WakeBatch {
 pub(super) use policy::Panics;
 
 /// A waker's panic keeps nobody asleep: the first comes out of the call that woke when everybody has
-/// been woken, later ones are dropped. So is the first if that call is part of an unwinding.
+/// been woken; later ones are dropped, and so is the first if the call is part of an unwinding.
 #[cfg(feature = "std")]
 mod policy {
+    use std::any::Any;
+    use std::boxed::Box;
+    use std::mem;
     use std::panic::{self, AssertUnwindSafe};
     use std::thread;
 
+    #[must_use = "somebody's panic is in it"]
     pub(in super::super) struct Panics {
         first: thread::Result<()>,
     }
@@ -59,18 +63,30 @@ mod policy {
             match (&self.first, result) {
                 (_, Ok(())) => (),
                 (Ok(()), first) => self.first = first,
-                // Not dropped: its destructor might panic too.
-                (Err(_), Err(later)) => core::mem::forget(later),
+                (Err(_), Err(later)) => suppress(later),
             }
         }
 
+        /// Goes on with the panic, if there was one.
         pub(in super::super) fn resume(self) {
             match self.first {
                 Ok(()) => (),
-                Err(payload) if thread::panicking() => core::mem::forget(payload),
+                Err(payload) if thread::panicking() => suppress(payload),
                 Err(payload) => panic::resume_unwind(payload),
             }
         }
+
+        /// Drops the panic; its message has been printed.
+        pub(in super::super) fn suppress(self) {
+            if let Err(payload) = self.first {
+                suppress(payload);
+            }
+        }
+    }
+
+    /// Leaks, as the destructor might panic too.
+    fn suppress(payload: Box<dyn Any + Send>) {
+        mem::forget(payload);
     }
 }
 
@@ -98,5 +114,7 @@ mod policy {
         }
 
         pub(in super::super) fn resume(self) {}
+
+        pub(in super::super) fn suppress(self) {}
     }
 }

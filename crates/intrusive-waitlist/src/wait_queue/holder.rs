@@ -82,27 +82,32 @@ impl<'a> Holder<'a> {
         self.with_list(|list| list.mark(count, verdict))
     }
 
-    /// Takes a waiter out, unless it has been notified. Returns the verdict, if there is one.
+    /// Takes a waiter out. Returns false if it has been notified, or is going to be by whoever
+    /// delivers next.
     ///
     /// # Safety
     ///
     /// The waiter was registered with this queue, and has not been taken out.
-    pub(super) unsafe fn remove(&mut self, waiter: &Waiter) -> Option<Verdict> {
-        let verdict = waiter.verdict();
-        if verdict.is_some() {
-            return verdict;
+    pub(super) unsafe fn unlink(&mut self, waiter: &Waiter) -> bool {
+        if waiter.verdict().is_some() {
+            return false;
         }
         self.with_list(|list| {
             // SAFETY: registered, and neither in the inbox, which was appended, nor notified by a
             // holder: so it is in the list.
+            let mark = unsafe { waiter.mark.get() };
+            // A waker that was counted has to come, also if the batch was full.
+            if mark.is_some() {
+                return false;
+            }
+            // SAFETY: as above.
             unsafe { list.unlink(waiter) };
-            // SAFETY: as above; the node is nobody else's any more.
-            unsafe { waiter.mark.get() }
+            true
         })
     }
 
     /// Settles, unlocks and wakes, until nobody who may go is left or somebody else holds.
-    pub(super) fn deliver(mut self) {
+    pub(super) fn deliver(mut self) -> Panics {
         let queue = self.queue;
         let mut panics = Panics::new();
         loop {
@@ -110,15 +115,14 @@ impl<'a> Holder<'a> {
             let more_may_go = self.settle(&mut batch);
             batch.wake_all(&mut panics);
             if !more_may_go {
-                break;
+                return panics;
             }
             match queue.look() {
                 Look::Held(holder) => self = holder,
                 // PROGRESS: whoever holds now has begun after this unlock, and settles all.
-                Look::Busy(_) | Look::NoQueue(_) => break,
+                Look::Busy(_) | Look::NoQueue(_) => return panics,
             }
         }
-        panics.resume();
     }
 
     /// Notifies whoever may go, as the batch has room, and unlocks. Returns whether some of them are

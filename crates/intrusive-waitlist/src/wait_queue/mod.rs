@@ -167,7 +167,7 @@ impl WaitQueue {
                 Look::NoQueue(_) => (),
                 Look::Held(mut holder) => {
                     holder.add(permits);
-                    return holder.deliver();
+                    return holder.deliver().resume();
                 }
                 Look::Busy(word) => permits = self.leave_to_holder(word, permits),
             }
@@ -223,7 +223,7 @@ impl WaitQueue {
             match self.look() {
                 Look::Held(mut holder) => {
                     let woken = holder.mark(count, verdict);
-                    holder.deliver();
+                    holder.deliver().resume();
                     return woken;
                 }
                 Look::Busy(_) => backoff.wait(),
@@ -247,7 +247,7 @@ impl WaitQueue {
             match self.look() {
                 Look::Held(mut holder) => {
                     holder.mark(1, Verdict::Notified);
-                    return holder.deliver();
+                    return holder.deliver().resume();
                 }
                 Look::Busy(_) => backoff.wait(),
                 Look::NoQueue(word) => {
@@ -274,17 +274,12 @@ impl WaitQueue {
             }
             let closed = word.with_closed();
             let is_free = word.is_queued() && !word.is_locked();
-            let new = match (word.is_queued(), word.is_locked()) {
-                (false, _) => closed,
-                (true, true) => closed.with_pending(),
-                (true, false) => closed.locked(),
-            };
-            match self.replace(word, new) {
+            match self.replace(word, if is_free { closed.locked() } else { closed }) {
                 Ok(()) if is_free => {
-                    Holder::new(self, closed).deliver();
+                    Holder::new(self, closed).deliver().resume();
                     return true;
                 }
-                // PROGRESS: if somebody holds, it does not unlock over PENDING.
+                // PROGRESS: a holder that does not know of the close fails to unlock.
                 Ok(()) => return true,
                 Err(seen) => word = seen,
             }
@@ -317,7 +312,7 @@ impl WaitQueue {
             match self.look() {
                 Look::Held(mut holder) => {
                     let count = holder.waiter_count();
-                    holder.deliver();
+                    holder.deliver().suppress();
                     return count;
                 }
                 Look::Busy(_) => backoff.wait(),
@@ -391,7 +386,8 @@ impl WaitQueue {
 
     /// Takes a registered waiter out of the queue, unless its wait is over: then this returns the
     /// outcome, and permits that were granted are the caller's. Any thread may call this while the
-    /// waiter lives: of a timer and a waker one wins.
+    /// waiter lives: of a timer and a waker one wins. Panics of wakers that are woken by this, for
+    /// the waiter was in their way, are dropped.
     ///
     /// # Blocking
     ///
@@ -440,10 +436,14 @@ impl WaitQueue {
             }
             if let Look::Held(mut holder) = self.look() {
                 // SAFETY: the caller keeps the same contract.
-                let verdict = unsafe { holder.remove(waiter) };
-                // Also if it was not there: the inbox was taken. And whoever was behind it may go.
-                holder.deliver();
-                return verdict;
+                let is_unlinked = unsafe { holder.unlink(waiter) };
+                // In any case: the inbox was taken, and whoever was behind it may go. A panic would
+                // keep the caller from learning what came of the wait.
+                holder.deliver().suppress();
+                if is_unlinked {
+                    return None;
+                }
+                continue;
             }
             // PROGRESS: not notified, so it is in the queue, and a holder is inside its critical
             // section; it unlocks without waiting for anybody.

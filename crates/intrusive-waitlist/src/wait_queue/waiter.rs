@@ -103,10 +103,10 @@ impl Waiter {
     /// Returns what came of the wait, or has `waker` woken when it is over. Only the waker of the
     /// last call counts. The task's owner calls this, as one would `Future::poll`.
     pub fn poll(&self, waker: &Waker) -> Poll<Outcome> {
-        // ORDERING: Acquire on failure, as in `verdict`. Relaxed on success: only the owner writes
-        // the handle, and a holder that finds UPDATING leaves it alone.
+        // ORDERING: Acquire, pairs with `finish_update` of an earlier poll on another thread; on
+        // failure, as in `verdict`.
         let before =
-            self.state.compare_exchange(WAITING, UPDATING, Ordering::Relaxed, Ordering::Acquire);
+            self.state.compare_exchange(WAITING, UPDATING, Ordering::Acquire, Ordering::Acquire);
         match before {
             Ok(_) => self.update(waker),
             Err(state) if state & NOTIFIED != 0 => Poll::Ready(Verdict::of_state(state).outcome()),

@@ -28,6 +28,22 @@ fn wake_all_wakes_those_who_waited_and_nobody_who_comes_after() {
     });
 }
 
+/// The third is woken, but finds no room in the first batch: whoever asks is told the same.
+#[test]
+fn a_woken_waiter_behind_the_batch_is_woken() {
+    model(4, || {
+        let queue = queue(0);
+        let fibers = [0; 3].map(|_| Fiber::waiting(queue));
+        let waker = thread::spawn(move || queue.get().wake_all());
+        let cancelled = fibers[2].get().cancel(queue);
+        let woken = waker.join().unwrap();
+        assert_eq!(woken, 2 + usize::from(cancelled.is_some()));
+        assert_eq!(fibers[2].get().wakes(), usize::from(cancelled.is_some()));
+        fibers.into_iter().for_each(retire);
+        finish(queue, 0);
+    });
+}
+
 #[test]
 fn two_wakes_of_one_wake_two() {
     model(3, || {
