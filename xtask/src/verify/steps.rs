@@ -62,6 +62,15 @@ fn clippy(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
         context.project.shell,
         "{cargo} clippy -p rustfiber --features trace --all-targets -- -D warnings"
     );
+    let outcome = must_succeed(command, log)?;
+    if !outcome.is_good() {
+        return Ok(outcome);
+    }
+    // Without `std`.
+    let command = cmd!(
+        context.project.shell,
+        "{cargo} clippy -p intrusive-waitlist --no-default-features --lib -- -D warnings"
+    );
     must_succeed(command, log)
 }
 

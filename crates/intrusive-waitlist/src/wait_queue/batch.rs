@@ -38,8 +38,8 @@ impl WakeBatch {
 
 pub(super) use policy::Panics;
 
-/// A waker's panic keeps nobody asleep: the first comes out of the call that woke when everybody has
-/// been woken; later ones are dropped, and so is the first if the call is part of an unwinding.
+/// A waker's panic keeps nobody asleep: when everybody has been woken, the first comes out of the
+/// call that woke. Later ones are dropped, and so is the first if the call is part of an unwinding.
 #[cfg(feature = "std")]
 mod policy {
     use std::any::Any;

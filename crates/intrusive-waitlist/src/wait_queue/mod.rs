@@ -142,7 +142,7 @@ impl WaitQueue {
         Wait::new(self, ONLY_A_WAKE)
     }
 
-    /// Adds `permits`, and wakes those for whom they suffice, in the order of arrival. Never blocks.
+    /// Adds `permits`, and wakes those for whom they suffice, in order of arrival. Never blocks.
     ///
     /// # Panics
     ///
@@ -235,8 +235,8 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes the oldest waiter without any permits; if nobody waits, leaves one permit, unless there
-    /// is one.
+    /// Wakes the oldest waiter without any permits; if nobody waits, leaves one permit, unless
+    /// there is one.
     ///
     /// # Blocking
     ///

@@ -135,8 +135,8 @@ fn nobody() -> FiberHandle {
     unsafe { FiberHandle::new(NonNull::dangling(), wake) }
 }
 
-/// One of the tasks of a thread: it acquires, holds until it is polled again, and releases; sometimes
-/// it is dropped in between.
+/// One of the tasks of a thread: it acquires, holds until its next step, and releases; sometimes it
+/// gives up in between.
 struct Task<'a> {
     bounded: &'a Bounded,
     permits: usize,
@@ -303,8 +303,8 @@ fn check_order(waiters: &[Waiter], gone: &[AtomicBool]) {
     }
 }
 
-/// A flag with relaxed orderings, and a wake; threads and tasks that look at the flag when they have
-/// begun to wait.
+/// A flag with relaxed orderings, and a wake; tasks that look at the flag when they have begun to
+/// wait.
 #[test]
 fn no_wake_is_missed() {
     let (queue, generation) = (WaitQueue::new(0), AtomicUsize::new(0));

@@ -154,7 +154,7 @@ fn two_notifications_leave_at_most_one() {
     });
 }
 
-/// The notification is there already when the notifier comes, so that it changes nothing; but whoever
+/// The notification is there already when the notifier comes, so that it changes nothing; but who
 /// takes it sees what the notifier did, or is notified again.
 #[test]
 fn a_notification_of_a_notified_queue_is_not_missed() {
