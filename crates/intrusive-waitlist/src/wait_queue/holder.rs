@@ -125,8 +125,8 @@ impl<'a> Holder<'a> {
         }
     }
 
-    /// Notifies whoever may go, as the batch has room, and unlocks. Returns whether the list has more
-    /// of them.
+    /// Notifies whoever may go, as the batch has room, and unlocks. Returns whether the list has
+    /// more of them.
     fn settle(&mut self, batch: &mut WakeBatch) -> bool {
         let queue = self.queue;
         loop {
