@@ -58,6 +58,24 @@ fn a_close_races_with_a_cancel() {
 }
 
 #[test]
+fn close_release_and_cancel_meet() {
+    model(3, || {
+        let queue = queue(0);
+        let fibers = [0; 2].map(|_| Fiber::registered(queue));
+        let canceller = thread::spawn(move || fibers[0].get().cancel(queue));
+        let releaser = thread::spawn(move || queue.get().release(1));
+        assert!(queue.get().close());
+        let outcomes = [canceller.join().unwrap(), Some(fibers[1].get().spin())];
+        releaser.join().unwrap();
+        let granted = outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Granted));
+        let granted = granted.count();
+        assert!(granted <= 1);
+        fibers.into_iter().for_each(retire);
+        finish(queue, 1 - granted);
+    });
+}
+
+#[test]
 fn a_close_ends_more_waits_than_a_batch() {
     model(3, || {
         let queue = queue(0);

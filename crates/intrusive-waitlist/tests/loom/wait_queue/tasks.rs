@@ -25,15 +25,17 @@ fn a_task_is_granted_its_permit() {
     });
 }
 
-/// Polled with a waker that leads nowhere, and then with one that works.
+/// Polled with wakers that lead nowhere, and then with one that works.
 #[test]
 fn the_last_waker_is_the_one_that_is_woken() {
-    model(4, || {
+    model(6, || {
         let queue = queue(0);
         let mut wait = Box::pin(queue.get().acquire(1));
         assert_eq!(poll(wait.as_mut(), Waker::noop()), Poll::Pending);
         let releaser = thread::spawn(move || queue.get().release(1));
-        assert_eq!(block_on_pinned(wait.as_mut()), Outcome::Granted);
+        if poll(wait.as_mut(), &calling(|| ())).is_pending() {
+            assert_eq!(block_on_pinned(wait.as_mut()), Outcome::Granted);
+        }
         drop(wait);
         releaser.join().unwrap();
         finish(queue, 0);
