@@ -27,9 +27,8 @@ fn a_mutex_hands_its_data_over() {
             data.get().add_one();
             queue.get().release(1);
         };
-        let other = thread::spawn(add_one);
-        add_one();
-        other.join().unwrap();
+        let threads = [0, 1].map(|_| thread::spawn(add_one));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(data.get().read(), 2);
         finish(queue, 1);
     });
