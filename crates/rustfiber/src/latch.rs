@@ -96,6 +96,7 @@ impl Wait {
 
 /// Waits until `completion` is done. Where the caller must not suspend, the unstarted jobs that the
 /// wait is for are run first.
+#[inline(always)]
 pub(crate) fn wait(completion: &impl Completion, wait: &Wait) {
     if completion.is_done() {
         return;

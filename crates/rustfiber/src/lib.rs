@@ -56,6 +56,7 @@ use worker::Worker;
 /// # Blocking
 ///
 /// Suspends the fiber; outside a fiber, yields the thread's time slice.
+#[inline(always)] // no frame between the caller and the switch; see `worker::suspend`
 pub fn yield_now() {
     match Worker::current() {
         Some(worker) if worker.can_suspend() => worker.yield_now(),

@@ -374,6 +374,7 @@ impl Worker {
     /// Tells whether a wait may suspend: on a fiber, not while panicking (rule 1), not inside
     /// `without_suspending` (rule 11), and not inside a fiber that the job itself has made: only
     /// that one's maker can suspend it.
+    #[inline(always)]
     pub(crate) fn can_suspend(&self) -> bool {
         let Some(record) = self.current.get() else { return false };
         self.no_suspend_depth.get() == 0
@@ -395,6 +396,7 @@ impl Worker {
     /// Waits until `completion` is done, as a fiber that can suspend: as long as the newest jobs of
     /// this worker are what it waits for, it runs them itself, which saves a switch to another
     /// fiber and back. Suspends for the rest.
+    #[inline(always)]
     pub(crate) fn run_or_suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let is_wanted = |job: NonNull<()>| {
             // SAFETY: every token in these queues was made from a live job.
@@ -422,6 +424,7 @@ impl Worker {
     }
 
     /// Suspends the running fiber until `completion` is done. It must be able to suspend.
+    #[inline(always)]
     pub(crate) fn suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let record = self.current.get().expect("a fiber that suspends runs");
         record.activity.set_waiting(wait);
@@ -485,6 +488,7 @@ impl Worker {
     }
 
     /// Lets ready fibers and one unstarted job go first.
+    #[inline(always)]
     pub(crate) fn yield_now(&self) {
         let somebody_waits = self.has_ready() || self.queues.has_near();
         // Now and then also what others have, as it may be what the caller waits for.
@@ -494,6 +498,7 @@ impl Worker {
     }
 
     /// Suspends the running fiber, which is ready to go on. It must be able to suspend.
+    #[inline(always)]
     fn suspend_as_ready(&self, why: Why) {
         let record = self.current.get().expect("a fiber that suspends runs");
         let suspension = self.trace.suspends(None);
@@ -581,11 +586,16 @@ enum Pick {
 }
 
 /// Suspends the running fiber to its switchboard.
+///
+/// What calls this is inlined as far as it goes: each frame that a fiber returns from after a
+/// switch costs a mispredicted return, as the processor's stack of returns is the switchboard's.
+#[inline(always)]
 fn suspend(record: &FiberRecord, why: Why) -> Order {
     suspender_of(record).suspend(why)
 }
 
 /// Returns the suspender of the fiber whose job is running.
+#[inline(always)]
 fn suspender_of(record: &FiberRecord) -> &Suspender<Order, Why> {
     // SAFETY: set by the fiber's own loop, which is below the running job.
     unsafe { &*record.suspender.get() }
