@@ -101,7 +101,7 @@ pub(crate) struct FiberRecord {
     /// The home worker's alone: the address above which a wait may run jobs on the fiber's stack.
     pub(crate) stack_part: Cell<usize>,
     pub(crate) activity: Activity,
-    /// When the fiber was woken, by [`ticks`]; zero otherwise. The waker's, until the fiber is in
+    /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is in
     /// the inbox; then the home worker's.
     pub(crate) woken_at: AtomicU64,
 }
@@ -163,12 +163,15 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
     let record = fiber.cast::<FiberRecord>();
     // SAFETY: records are never freed.
     let woken = unsafe { record.as_ref() };
-    woken.set_woken(ticks());
     let home = woken.home;
     match Worker::current() {
-        // SAFETY: the caller owns the record's place in a queue.
-        Some(worker) if worker.is_at(home) => unsafe { worker.push_ready(record) },
+        Some(worker) if worker.is_at(home) => {
+            woken.set_woken(worker.stamp_of_wake());
+            // SAFETY: the caller owns the record's place in a queue.
+            unsafe { worker.push_ready(record) };
+        }
         _ => {
+            woken.set_woken(ticks());
             // SAFETY: as above.
             home.inbox.push(unsafe { Batch::of(record) });
             home.slot.wake();
@@ -189,16 +192,17 @@ pub(crate) fn wake_all(woken: Woken) {
 
 #[inline(never)]
 fn wake_some(mut woken: Woken) {
-    let (here, now) = (Worker::current(), ticks());
+    let here = Worker::current();
+    let stamp = here.map_or(0, Worker::stamp_of_wake);
     for handle in woken.by_ref() {
-        if let Err(elsewhere) = wake_here(handle, here, now) {
-            return wake_elsewhere(elsewhere, woken, here, now);
+        if let Err(elsewhere) = wake_here(handle, here, stamp) {
+            return wake_elsewhere(elsewhere, woken, here);
         }
     }
 }
 
 /// Wakes a fiber of `here`; hands back what is none.
-fn wake_here(handle: WakeHandle, here: Option<&Worker>, now: u64) -> Result<(), WakeHandle> {
+fn wake_here(handle: WakeHandle, here: Option<&Worker>, stamp: u64) -> Result<(), WakeHandle> {
     let (WakeHandle::Fiber(fiber), Some(worker)) = (&handle, here) else { return Err(handle) };
     let record = fiber.fiber().cast::<FiberRecord>();
     // SAFETY: every fiber handle in this process's lists was made by `FiberRecord::handle`.
@@ -206,7 +210,7 @@ fn wake_here(handle: WakeHandle, here: Option<&Worker>, now: u64) -> Result<(), 
     if !worker.is_at(woken.home) {
         return Err(handle);
     }
-    woken.set_woken(now);
+    woken.set_woken(stamp);
     // SAFETY: the claim passed the suspended fiber to this waker, once.
     unsafe { worker.push_ready(record) };
     Ok(())
@@ -217,7 +221,8 @@ const GROUPS: usize = 8;
 
 /// Goes on with [`wake_all`] from the first that is no fiber of the caller's worker.
 #[cold]
-fn wake_elsewhere(first: WakeHandle, rest: Woken, here: Option<&Worker>, now: u64) {
+fn wake_elsewhere(first: WakeHandle, rest: Woken, here: Option<&Worker>) {
+    let now = ticks();
     let mut groups: [Option<(&'static Home, Batch<FiberRecord>)>; GROUPS] = Default::default();
     let mut evict = 0;
     let elsewhere =

@@ -56,6 +56,10 @@ const PATIENCE_NS: u64 = 100_000;
 /// Jobs that a wait runs itself before it suspends, so that nothing else starves.
 const INLINE_JOBS_MAX: usize = 64;
 
+/// One wake of so many is timed, where a worker's job wakes a fiber of the same worker: reading the
+/// clock twice costs as much as the rest of such a wake.
+const WAKES_PER_STAMP: u32 = 8;
+
 /// Scheduling points between two looks at the clock while fibers wait.
 const POINTS_PER_LOOK: u32 = 16;
 
@@ -81,6 +85,8 @@ pub(crate) struct Worker {
     waiting_since: Cell<u64>,
     /// Scheduling points until the next look at the clock.
     points_left: Cell<u32>,
+    /// Wakes of its own fibers by its own jobs, of which some are timed.
+    local_wakes: Cell<u32>,
     /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
     no_suspend_depth: Cell<u32>,
     /// Why there was no stack for the last job that runs without a fiber.
@@ -153,6 +159,7 @@ impl Worker {
             current: Cell::new(None),
             waiting_since: Cell::new(0),
             points_left: Cell::new(0),
+            local_wakes: Cell::new(0),
             no_suspend_depth: Cell::new(0),
             refusal: RefCell::new(None),
             trace,
@@ -232,6 +239,14 @@ impl Worker {
     pub(crate) unsafe fn push_ready(&self, record: NonNull<FiberRecord>) {
         // SAFETY: the caller keeps the contract.
         unsafe { self.ready.borrow_mut().push_back(record) };
+    }
+
+    /// Returns the time for a wake of this worker's own fibers, or zero: not to be measured.
+    #[inline]
+    pub(crate) fn stamp_of_wake(&self) -> u64 {
+        let wakes = self.local_wakes.get();
+        self.local_wakes.set(wakes.wrapping_add(1));
+        if wakes.is_multiple_of(WAKES_PER_STAMP) { ticks() } else { 0 }
     }
 
     fn next_ready(&self) -> Option<&'static FiberRecord> {
@@ -321,7 +336,7 @@ impl Worker {
     fn note_resumption(&self, record: &FiberRecord) {
         let counts = self.counts();
         add_one(&counts.resumptions, Ordering::Relaxed);
-        // ORDERING: Relaxed; the inbox published it. Zero: the fiber had yielded.
+        // ORDERING: Relaxed; the inbox published it. Zero: nobody asks how long it waited.
         let woken_at = record.woken_at.load(Ordering::Relaxed);
         if woken_at != 0 {
             record.woken_at.store(0, Ordering::Relaxed);
