@@ -106,11 +106,30 @@ impl Counter {
     /// not started, and then blocks the thread; if one of them is suspended on this very worker,
     /// which can now never resume it, the process aborts with a report.
     #[track_caller]
+    #[inline(always)] // no frame between the caller and the switch; see `worker::suspend`
     pub fn wait(&self) {
+        if self.list.is_done() {
+            return;
+        }
         let site = Location::caller();
+        match Worker::current() {
+            Some(worker) if worker.can_suspend() => {
+                worker.run_or_suspend_until(&self.list, &self.wait_at(site));
+            }
+            _ => self.wait_otherwise(site),
+        }
+    }
+
+    /// Waits where no fiber can suspend.
+    #[cold]
+    fn wait_otherwise(&self, site: Site) {
         if let Err(limit) = self.try_wait_at(site) {
             panic!("FiberLimit: {limit}");
         }
+    }
+
+    fn wait_at(&self, site: Site) -> Wait {
+        Wait { what: Awaited::Counter(ptr::from_ref(self).addr()), site }
     }
 
     /// Waits until the count is zero, unless the job cannot wait.
@@ -134,8 +153,7 @@ impl Counter {
         if let Some(limit) = Worker::current().and_then(Worker::fiber_limit) {
             return Err(limit);
         }
-        let this_counter = ptr::from_ref(self).addr();
-        latch::wait(&self.list, &Wait { what: Awaited::Counter(this_counter), site });
+        latch::wait(&self.list, &self.wait_at(site));
         Ok(())
     }
 

@@ -61,6 +61,7 @@ impl Event {
     /// Suspends the fiber, or blocks the plain thread. Where the job must not suspend (inside
     /// [`without_suspending`](crate::without_suspending), or while panicking) it blocks the thread.
     #[track_caller]
+    #[inline(always)] // no frame between the caller and the switch; see `worker::suspend`
     pub fn wait(&self) {
         let turn = Turn { event: self, is_taken: Cell::new(false) };
         let wait = Wait { what: Awaited::Event, site: Location::caller() };

@@ -408,26 +408,33 @@ impl Worker {
         refusal.map(|refusal| FiberLimit { refusal })
     }
 
-    /// Waits until `completion` is done, as a fiber that can suspend: as long as the newest jobs of
-    /// this worker are what it waits for, it runs them itself, which saves a switch to another
-    /// fiber and back. Suspends for the rest.
+    /// Waits until `completion` is done, as a fiber that can suspend. Runs awaited jobs first.
     #[inline(always)]
     pub(crate) fn run_or_suspend_until(&self, completion: &impl Completion, wait: &Wait) {
+        if self.queues.is_empty() || !self.run_awaited(completion, wait) {
+            self.suspend_until(completion, wait);
+        }
+    }
+
+    /// As long as the newest jobs of this worker are what the running fiber waits for, runs them on
+    /// its stack, which saves a switch to another fiber and back. True: nothing is left to wait for.
+    #[inline(never)]
+    fn run_awaited(&self, completion: &impl Completion, wait: &Wait) -> bool {
         let is_wanted = |job: NonNull<()>| {
             // SAFETY: every token in these queues was made from a live job.
             wait.is_for(&unsafe { JobHeader::id(job.cast()) })
         };
         for _ in 0..INLINE_JOBS_MAX {
             if !wait.is_for_jobs() || self.has_ready() || !self.has_room() {
-                break;
+                return false;
             }
-            let Some(job) = self.queues.take_newest_if(is_wanted) else { break };
+            let Some(job) = self.queues.take_newest_if(is_wanted) else { return false };
             self.run_job(job);
             if completion.is_done() {
-                return;
+                return true;
             }
         }
-        self.suspend_until(completion, wait);
+        false
     }
 
     /// Tells whether the running fiber's stack is almost unused, so that a job may be run on it as
