@@ -4,10 +4,13 @@
 mod support;
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustfiber::topology::Topology;
-use rustfiber::{BuildError, Counter, FiberLimit, PinningStrategy, Runtime, join, scope, spawn};
+use rustfiber::{
+    BuildError, Counter, Event, FiberLimit, PinningStrategy, Runtime, join, scope, spawn,
+};
 
 #[track_caller]
 fn assert_refused(outcome: Result<Runtime, BuildError>, words: &[&str]) {
@@ -129,15 +132,16 @@ fn beyond_max_fibers_jobs_run_without_one_and_cannot_wait() {
 #[test]
 fn waiting_without_a_fiber_panics_with_the_limit_and_the_remedy() {
     let runtime = Runtime::builder().workers(1).max_fibers(1).build().unwrap();
-    let gate = Counter::new(1);
+    let (gate, others_ran) = (Counter::new(1), Event::new());
     let payload = runtime.run(|| {
         let (gate, waits) = (&gate, || gate.wait());
-        let caught = std::panic::catch_unwind(|| {
+        let caught = std::panic::catch_unwind(AssertUnwindSafe(|| {
             scope(|s| {
-                s.spawn(waits); // on the native stack, as the only fiber is the scope's
-                s.spawn(|| {});
+                s.spawn(|| others_ran.set());
+                s.spawn(waits); // first, and on the native stack, as the only fiber waits
+                others_ran.wait();
             });
-        });
+        }));
         gate.done();
         caught.unwrap_err()
     });

@@ -127,6 +127,7 @@ fn a_dump_names_what_each_fiber_does_and_where() {
                         waiting.store(true, Ordering::Relaxed);
                         gate.wait();
                     });
+                    yield_now(); // else the scope's fiber would run the job itself
                 });
             });
         });
