@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rustfiber::Runtime;
 
 use super::{Context, With, Workload};
 use crate::fork_join::{
@@ -106,6 +107,22 @@ pub(super) const WORKLOADS: &[Workload] = &[
             with(&fork_join_systems!(opaque context.single, expected, |s, S| {
                 fibonacci::<S>(s, n)
             }));
+        },
+    },
+    Workload {
+        name: "fork-join/fenced",
+        about: "the same, and where the system has no asymmetric barrier: two fences a join",
+        bound: "rustfiber",
+        make: |context, with| {
+            let n = context.pick(26, 30);
+            let check = equals(fibonacci_by_addition(n));
+            let run = |runtime: &Runtime| runtime.run(|| fibonacci::<RustFiber>(&mut (), n));
+            let start = || Runtime::builder().workers(1).fenced(true).build();
+            let fenced = start().expect("a runtime starts");
+            with(&[
+                System::checked("rustfiber", || run(&context.single.rustfiber), check),
+                System::checked("fenced", || run(&fenced), check),
+            ]);
         },
     },
     Workload {

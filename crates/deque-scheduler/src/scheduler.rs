@@ -26,7 +26,8 @@ const FAIRNESS_PERIOD: u32 = 61;
 const SEARCH_ROUNDS: u32 = 16;
 const PAUSES_MAX: u32 = 64;
 
-/// Room that each ring begins with. Few programs nest more joins, or spawn more before the jobs run.
+/// Room that each ring begins with. Few programs nest more joins, or spawn more before the jobs
+/// run.
 const RING_CAPACITY: usize = 256;
 
 /// What all workers of one pool share.
@@ -138,8 +139,8 @@ impl Scheduler {
         last_look(self.all_rings()) || !self.injector.is_empty()
     }
 
-    /// What the last searcher leaves behind when it has found something: closed gates. Tells whether
-    /// there are more jobs, as far as it can see.
+    /// What the last searcher leaves behind when it has found something: closed gates. Tells
+    /// whether there are more jobs, as far as it can see.
     fn leave(&self) -> bool {
         self.all_rings().for_each(Ring::ask);
         self.all_rings().any(Ring::has_jobs) || !self.injector.is_empty()
@@ -317,8 +318,8 @@ impl WorkerQueues {
         }
         self.scheduler.sleep.start_search();
         self.scheduler.is_swept.store(true, Ordering::Relaxed);
-        // Pairs with the cheap side in `move_jobs`: either this sees a worker's flag, and waits until
-        // its jobs are in a queue, or the worker sees that it must not move any.
+        // Pairs with the cheap side in `move_jobs`: either this sees a worker's flag, and waits
+        // until its jobs are in a queue, or the worker sees that it must not move any.
         self.scheduler.barrier.heavy();
         for &victim in &self.victims {
             let backoff = Backoff::new();

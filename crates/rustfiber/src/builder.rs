@@ -60,6 +60,7 @@ pub struct Builder {
     stack_bytes: Option<usize>,
     max_fibers: Option<usize>,
     pinning: PinningStrategy,
+    is_fenced: bool,
     topology: Option<Topology>,
     thread_name: Option<String>,
     panic_handler: Option<PanicHandler>,
@@ -99,6 +100,19 @@ impl Builder {
     /// Sets where workers are pinned. Default: [`PinningStrategy::TieredSpillover`].
     pub fn pinning(mut self, strategy: PinningStrategy) -> Self {
         self.pinning = strategy;
+        self
+    }
+
+    /// Lets each push and pop of a job fence, so that no worker ever interrupts another. Default:
+    /// only where the system has no call for it (`membarrier` on Linux, from 4.14 on;
+    /// `FlushProcessWriteBuffers` on Windows).
+    ///
+    /// A worker that has nothing to do takes jobs by force from one that sits in a long job. For
+    /// that it interrupts the process's running threads for some microseconds. Where one of them
+    /// must not be interrupted, say one that plays sound, fences are the price, some nanoseconds a
+    /// job.
+    pub fn fenced(mut self, yes: bool) -> Self {
+        self.is_fenced = yes;
         self
     }
 
@@ -191,7 +205,8 @@ impl Builder {
         let stacks = StackPool::new(size, self.max_fibers.map(|count| count.saturating_add(idle)));
         let homes: Vec<&'static Home> = (0..workers).map(|_| Home::take()).collect();
         let slots = homes.iter().map(|home| Arc::clone(&home.slot)).collect();
-        let barrier = Barrier::of_this_process(); // before the threads start
+        // Before the threads start.
+        let barrier = if self.is_fenced { Barrier::fenced() } else { Barrier::of_this_process() };
         let (scheduler, queues) = Scheduler::new(slots, victims, workers <= cpus(), barrier)
             .expect("a steal order names each other worker once");
         let tapes = self.trace.tapes(&pins);
@@ -223,6 +238,7 @@ impl fmt::Debug for Builder {
             .field("stack_bytes", &self.stack_bytes)
             .field("max_fibers", &self.max_fibers)
             .field("pinning", &self.pinning)
+            .field("is_fenced", &self.is_fenced)
             .field("thread_name", &self.thread_name)
             .finish_non_exhaustive()
     }

@@ -101,8 +101,8 @@ pub(crate) struct FiberRecord {
     /// The home worker's alone: the address above which a wait may run jobs on the fiber's stack.
     pub(crate) stack_part: Cell<usize>,
     pub(crate) activity: Activity,
-    /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is in
-    /// the inbox; then the home worker's.
+    /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is
+    /// in the inbox; then the home worker's.
     pub(crate) woken_at: AtomicU64,
 }
 

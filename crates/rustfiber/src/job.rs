@@ -107,6 +107,7 @@ pub(crate) struct StackJob<F, R, const IS_ROOT: bool> {
 }
 
 /// The closure until the job runs, the result once it is done.
+#[repr(C)] // both begin where the union does
 union Content<F, R> {
     closure: ManuallyDrop<F>,
     result: ManuallyDrop<thread::Result<R>>,
@@ -151,8 +152,8 @@ impl<F: FnOnce() -> R + Send, R: Send, const IS_ROOT: bool> StackJob<F, R, IS_RO
     /// The job has not run, and will not; this is called once.
     #[inline(always)]
     pub(crate) unsafe fn take_closure(&self) -> F {
-        // SAFETY: as the caller vouches.
-        unsafe { ManuallyDrop::take(&mut (*self.content.get()).closure) }
+        // SAFETY: as the caller vouches, nobody else has the content, and it holds this.
+        unsafe { self.content.get().cast::<F>().read() }
     }
 
     /// Returns the result of a job that is done.
@@ -162,8 +163,8 @@ impl<F: FnOnce() -> R + Send, R: Send, const IS_ROOT: bool> StackJob<F, R, IS_RO
     /// The job is done, and this is called once.
     #[inline(always)]
     pub(crate) unsafe fn take_result(&self) -> thread::Result<R> {
-        // SAFETY: as the caller vouches.
-        unsafe { ManuallyDrop::take(&mut (*self.content.get()).result) }
+        // SAFETY: as the caller vouches, nobody else has the content, and it holds this.
+        unsafe { self.content.get().cast::<thread::Result<R>>().read() }
     }
 
     /// # Safety

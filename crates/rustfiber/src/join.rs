@@ -110,8 +110,8 @@ where
 /// Calls `a` and the closure of `job`, which is new.
 ///
 /// What is rare is in functions of their own that return, or seem to: where nothing in a function
-/// diverges, the compiler saves registers only on the way to a join, and the recursion's last calls,
-/// which make none, are free of that. Measured in docs/performance.md.
+/// diverges, the compiler saves registers only on the way to a join, and the recursion's last
+/// calls, which make none, are free of that. Measured in docs/performance.md.
 #[inline(always)]
 fn join_on<A, B, RA, RB>(worker: &Worker, a: A, job: &JoinJob<B, RB>) -> (RA, RB)
 where

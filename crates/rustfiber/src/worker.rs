@@ -361,7 +361,9 @@ impl Worker {
         add_one(&self.counts().jobs, Ordering::Relaxed);
         let header = job.into_pointer().cast::<JobHeader>();
         // SAFETY: every token in these queues was made from a live job.
-        let (id, site) = unsafe { (JobHeader::id(header), header.as_ref().site()) };
+        let id = unsafe { JobHeader::id(header) };
+        // SAFETY: as above.
+        let site = unsafe { header.as_ref() }.site();
         let record = self.current.get();
         let outer = record.map_or(ptr::null(), |record| record.job.get());
         let started = StartedJob { id, outer };
@@ -417,7 +419,8 @@ impl Worker {
     }
 
     /// As long as the newest jobs of this worker are what the running fiber waits for, runs them on
-    /// its stack, which saves a switch to another fiber and back. True: nothing is left to wait for.
+    /// its stack, which saves a switch to another fiber and back. True: nothing is left to wait
+    /// for.
     #[inline(never)]
     fn run_awaited(&self, completion: &impl Completion, wait: &Wait) -> bool {
         let is_wanted = |job: NonNull<()>| {

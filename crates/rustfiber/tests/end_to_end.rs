@@ -15,8 +15,8 @@ fn fib(n: u64) -> u64 {
 }
 
 fn each_worker_count(check: impl Fn(&Runtime)) {
-    for workers in [1, 2, 4, 16] {
-        let runtime = Runtime::builder().workers(workers).build().unwrap();
+    for (workers, is_fenced) in [1, 2, 4, 16].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+        let runtime = Runtime::builder().workers(workers).fenced(is_fenced).build().unwrap();
         assert_eq!(runtime.worker_count(), workers);
         check(&runtime);
     }

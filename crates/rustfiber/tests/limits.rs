@@ -117,8 +117,8 @@ fn beyond_max_fibers_jobs_run_without_one_and_cannot_wait() {
     for workers in [1, 4] {
         let runtime = Runtime::builder().workers(workers).max_fibers(20).build().unwrap();
         let (refused, limit) = runtime.run(|| wait_at_once(200));
-        // 20 fibers, and 16 stacks that each further worker may keep; one fiber is the scope's, which
-        // runs a job itself.
+        // 20 fibers, and 16 stacks that each further worker may keep; one fiber is the scope's,
+        // which runs a job itself.
         let most = 20 + (workers - 1) * 16;
         assert!((200 - most - 1..200).contains(&refused), "{refused} of 200 were refused");
         let text = limit.unwrap().to_string();

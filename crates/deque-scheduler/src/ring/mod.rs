@@ -153,7 +153,8 @@ impl Ring {
         (public.head.load(Ordering::Relaxed), public.split.load(Ordering::Relaxed))
     }
 
-    /// Tells whether nothing is left below `top`, for the owner. Thieves may make it so at any time.
+    /// Tells whether nothing is left below `top`, for the owner. Thieves may make it so at any
+    /// time.
     #[inline(always)]
     fn is_empty(&self, top: u64) -> bool {
         let (head, split) = self.range();
