@@ -332,11 +332,11 @@ impl WorkerQueues {
         for &victim in &self.victims {
             self.take_all_spawns(victim);
         }
-        self.scheduler.is_swept.store(false, Ordering::Relaxed);
         for _ in 0..self.scheduler.injector.len() {
             self.scheduler.injector.take().into_iter().for_each(|job| self.push_spawn(job));
         }
         let found = self.spawns.take_where(wanted);
+        self.scheduler.is_swept.store(false, Ordering::Relaxed);
         self.end_search();
         found
     }

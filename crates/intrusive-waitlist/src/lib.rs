@@ -9,6 +9,7 @@ mod counter_list;
 mod primitive;
 #[cfg(feature = "std")]
 mod signal_list;
+mod split_counter;
 pub mod wait_queue;
 mod waiter;
 
@@ -16,6 +17,7 @@ pub use completion_list::{Completed, CompletionList, Detach, Registration, Woken
 pub use counter_list::CounterList;
 #[cfg(feature = "std")]
 pub use signal_list::SignalList;
+pub use split_counter::SplitCounter;
 pub use wait_queue::WaitQueue;
 #[cfg(feature = "std")]
 pub use waiter::ThreadHandle;

@@ -1,6 +1,6 @@
 //! How anything waits: a fiber suspends, anything else parks its thread.
 
-use intrusive_waitlist::{CompletionList, CounterList, Registration, Waiter};
+use intrusive_waitlist::{CompletionList, CounterList, Registration, SplitCounter, Waiter};
 
 use crate::dump::{Site, WaitKind};
 use crate::job::JobId;
@@ -41,6 +41,7 @@ macro_rules! completion {
 
 completion!(CompletionList);
 completion!(CounterList);
+completion!(SplitCounter);
 
 /// One wait: for what, and where in the user's source.
 pub(crate) struct Wait {

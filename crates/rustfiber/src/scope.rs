@@ -4,11 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicIsize, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::thread;
 
 use deque_scheduler::Job;
-use intrusive_waitlist::CounterList;
+use intrusive_waitlist::SplitCounter;
 use parking_lot::Mutex;
 
 use crate::block::Block;
@@ -23,12 +23,9 @@ use crate::worker::Worker;
 
 /// A scope; [`scope`] makes one and waits for its jobs.
 pub struct Scope<'scope, 'env: 'scope> {
-    /// One for each job, less those that [`Scope::local`] has; and [`BIAS`] until the body ends.
-    pending: CounterList,
-    /// Jobs that began or ended on the home worker: it counts them without a shared word until the
-    /// body ends. Its alone.
-    local: AtomicIsize,
-    /// The worker of the body, until that ends.
+    /// The jobs; closed when the body ends.
+    pending: SplitCounter,
+    /// The counter's home, the worker of the body, until that ends.
     home: AtomicPtr<Worker>,
     /// The first child's panic.
     panic: Mutex<Option<Payload>>,
@@ -36,9 +33,6 @@ pub struct Scope<'scope, 'env: 'scope> {
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
-
-/// More than any number of jobs, so that the count is not zero while some are in [`Scope::local`].
-const BIAS: usize = usize::MAX / 4;
 
 /// Calls `f` with a scope, and returns when `f` and every job spawned on the scope have ended.
 ///
@@ -67,8 +61,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
     let scope = Scope {
-        pending: CounterList::new(BIAS),
-        local: AtomicIsize::new(0),
+        pending: SplitCounter::new(),
         home: AtomicPtr::new(home_of_body()),
         panic: Mutex::new(None),
         runtime: SharedPointer::current(),
@@ -122,8 +115,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let worker = Worker::current();
         let home = worker.filter(|worker| self.is_home(worker));
         match home {
-            Some(_) => self.count_local(1),
-            None => self.pending.add(1),
+            // SAFETY: the worker is the home until the body ends.
+            Some(_) => unsafe { self.pending.add_local() },
+            None => self.pending.add(),
         }
         let job = ScopeJob {
             // SAFETY: the kind is a scope's.
@@ -146,24 +140,19 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         ptr::eq(self.home.load(Ordering::Relaxed), worker)
     }
 
-    /// The home worker's alone.
-    #[inline(always)]
-    fn count_local(&self, jobs: isize) {
-        self.local.store(self.local.load(Ordering::Relaxed) + jobs, Ordering::Relaxed);
-    }
-
-    /// Moves what the home worker has counted to where everybody counts: the body has ended.
+    /// The body has ended: its worker counts like everybody from now on.
     fn close(&self) {
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
-        let local = self.local.swap(0, Ordering::Relaxed);
-        wake_all(self.pending.done_many(BIAS.wrapping_sub_signed(local)));
+        // SAFETY: the body's worker calls this, once.
+        wake_all(unsafe { self.pending.close() });
     }
 
     /// Counts a job that has ended on `worker`: the job's last touch of the scope.
     #[inline(always)]
     fn count_ended(&self, worker: &Worker) {
         if self.is_home(worker) {
-            self.count_local(-1);
+            // SAFETY: the worker is the home until the body ends.
+            unsafe { self.pending.done_local() };
         } else {
             wake_all(self.pending.done());
         }
@@ -189,11 +178,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = self.pending.value();
-        let bias = if counted > BIAS / 2 { BIAS } else { 0 };
-        let local = self.local.load(Ordering::Relaxed);
-        let pending = counted.wrapping_sub(bias).wrapping_add_signed(local);
-        f.debug_struct("Scope").field("pending", &pending).finish_non_exhaustive()
+        f.debug_struct("Scope").field("pending", &self.pending.value()).finish_non_exhaustive()
     }
 }
 

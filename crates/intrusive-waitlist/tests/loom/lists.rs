@@ -3,7 +3,8 @@
 use std::ptr::NonNull;
 
 use intrusive_waitlist::{
-    Completed, CompletionList, CounterList, Detach, FiberHandle, Registration, SignalList, Waiter,
+    Completed, CompletionList, CounterList, Detach, FiberHandle, Registration, SignalList,
+    SplitCounter, Waiter,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,30 @@ fn is_done_allows_freeing_too() {
         while !counter.get().is_done() {
             thread::yield_now();
         }
+        counter.free().retire();
+        thread.join().unwrap();
+    });
+}
+
+/// Of two jobs that began at home one ends there; the other begins a third elsewhere.
+#[test]
+fn home_and_others_share_a_split_counter() {
+    model(3, || {
+        let counter = Shared::new(SplitCounter::new());
+        // SAFETY: this thread is the home.
+        unsafe { counter.get().add_local() };
+        // SAFETY: as above.
+        unsafe { counter.get().add_local() };
+        let thread = thread::spawn(move || {
+            counter.get().add();
+            counter.get().done().wake_all();
+            counter.get().done().wake_all();
+        });
+        // SAFETY: as above.
+        unsafe { counter.get().done_local() };
+        // SAFETY: as above, once.
+        unsafe { counter.get().close() }.wake_all();
+        counter.get().wait_thread();
         counter.free().retire();
         thread.join().unwrap();
     });
