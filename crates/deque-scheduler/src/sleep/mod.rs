@@ -27,7 +27,7 @@ pub struct Sleep {
 #[must_use = "a searcher must end its search with `found` or `park`"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awake {
-    /// The last look found something; the worker did not sleep. It is a searcher.
+    /// The last look found something. The worker is a searcher.
     Cancelled,
     /// A job needs a worker. The worker is a searcher.
     ForAJob,
@@ -110,18 +110,23 @@ impl Sleep {
         // ORDERING: Release, pairs with the Acquire in `claim`: who sees the bit sees PARKED.
         word.fetch_or(bit, Ordering::Release);
         let is_last = self.stop_searching(); // its fence orders the announcement before the look
-        if look(is_last) && slot.cancel() {
-            word.fetch_and(!bit, Ordering::Relaxed);
-            self.start_search();
-            return Awake::Cancelled;
-        }
-        let reason = slot.block_until_woken();
+        let is_needed = look(is_last);
+        let reason = if is_needed && slot.cancel() { AWAKE } else { slot.block_until_woken() };
         word.fetch_and(!bit, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::Relaxed);
         // ORDERING: SeqCst fence, pairs with the one in `found`: the bit is cleared before this
         // worker's next push looks at its gate.
         fence(Ordering::SeqCst);
-        if reason == WOKEN_AS_SEARCHER { Awake::ForAJob } else { Awake::ForItself }
+        match reason {
+            WOKEN_AS_SEARCHER => Awake::ForAJob,
+            // PROGRESS: also if it was woken for itself meanwhile: pushers may have counted on the
+            // last searcher, who hands on what it has seen, or not looked for, in `found`.
+            _ if is_needed => {
+                self.start_search();
+                Awake::Cancelled
+            }
+            _ => Awake::ForItself,
+        }
     }
 
     /// Wakes every parked worker for itself: used when all must look at a stop flag.

@@ -1,7 +1,8 @@
 //! Models of `src/ring` together with `src/sleep`: no job is slept on, also a private one.
 //!
-//! The owner is the model's own thread. After its pushes it sits in a long job: what it has not
-//! published then is run only if somebody stays awake, or is woken, to take it by force.
+//! The owner is the model's own thread, a worker like the others. After its pushes it sits in a long
+//! job: what it has not published then is run only if somebody stays awake, or is woken, to take it
+//! by force.
 
 use std::sync::Arc as StdArc;
 
@@ -20,7 +21,11 @@ const JOBS: usize = 2;
 /// An owner's ring, and workers that search it and sleep.
 struct Pool {
     ring: StdArc<Ring>,
+    /// The owner's is the last.
+    slots: Vec<StdArc<ParkSlot>>,
     sleep: Sleep,
+    /// Something is addressed to the owner.
+    is_called: AtomicBool,
     stop: AtomicBool,
     /// By a job's number less one.
     ran: Mutex<[bool; JOBS]>,
@@ -38,10 +43,13 @@ impl Pool {
     ) {
         let joins = Joins::new(4, barrier());
         prepare(&joins);
-        let slots = (0..workers).map(|_| StdArc::new(ParkSlot::new(GenericParker::default())));
+        let slots = (0..=workers).map(|_| StdArc::new(ParkSlot::new(GenericParker::default())));
+        let slots: Vec<_> = slots.collect();
         let pool = Arc::new(Pool {
             ring: StdArc::clone(joins.ring()),
-            sleep: Sleep::new(slots.collect()),
+            sleep: Sleep::new(slots.clone()),
+            slots,
+            is_called: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             ran: Mutex::new([false; JOBS]),
             one_ran: Condvar::new(),
@@ -55,6 +63,20 @@ impl Pool {
         pool.stop.store(true, Relaxed);
         pool.sleep.wake_all();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    fn owner(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    /// What the last searcher leaves behind when it has found something.
+    fn leave(&self) -> bool {
+        self.ring.ask();
+        self.ring.has_jobs()
+    }
+
+    fn last_look(&self) -> bool {
+        last_look(std::iter::once(&*self.ring))
     }
 
     fn push(&self, joins: &Joins, job: usize) -> Place {
@@ -91,7 +113,7 @@ impl Pool {
                 self.ring.force(&id, 1, &mut hands);
             }
             if let Some(job) = hands.pop() {
-                self.sleep.found(|| true);
+                self.sleep.found(|| self.leave());
                 self.finish(number(job));
                 self.sleep.start_search();
             } else {
@@ -104,8 +126,7 @@ impl Pool {
 
     /// Sleeps, and comes back as a searcher.
     fn park(&self, me: usize) {
-        let look =
-            |is_last| self.stop.load(Relaxed) || is_last && last_look(std::iter::once(&*self.ring));
+        let look = |is_last| self.stop.load(Relaxed) || is_last && self.last_look();
         match self.sleep.park(me, look) {
             Awake::Cancelled | Awake::ForAJob => {}
             Awake::ForItself => self.sleep.start_search(),
@@ -198,29 +219,71 @@ fn an_owner_opens_a_gate_that_is_being_closed() {
     model(2, move || Pool::run(1, asymmetric, ask, park_and_work, join_then_push));
 }
 
+/// Opens the gate, which an earlier demand had closed.
+fn open_the_gate(joins: &Joins) {
+    joins.ring().ask();
+    assert_eq!(joins.push(token(1)).1, Push::Published);
+    assert_eq!(joins.ring().steal(1, &mut Vec::new()), 1);
+}
+
 /// A searcher has found a job that ends only when somebody else has run the next one, which the
-/// owner leaves private behind an open gate. The other searcher may have parked, and counted on the
-/// first.
+/// owner, who is awake, leaves private behind an open gate. The other searcher may have parked, and
+/// counted on the first.
 #[test]
 fn the_last_searcher_wakes_another_for_what_is_private() {
-    fn lose_one(joins: &Joins) {
-        joins.ring().ask();
-        assert_eq!(joins.push(token(1)).1, Push::Published);
-        assert_eq!(joins.ring().steal(1, &mut Vec::new()), 1);
-    }
     fn worker(pool: &Pool, me: usize) {
         if me == 1 {
             return pool.work(me);
         }
         pool.sleep.start_search();
-        pool.sleep.found(|| true); // the first job
+        pool.sleep.found(|| pool.leave()); // the first job
         pool.wait_for(2);
         pool.finish(1);
     }
     model(3, || {
-        Pool::run(2, asymmetric, lose_one, worker, |pool, joins| {
+        Pool::run(2, asymmetric, open_the_gate, worker, |pool, joins| {
             let _open = pool.push(joins, 2);
             [1, 2].into_iter().for_each(|job| pool.wait_for(job));
+        });
+    });
+}
+
+/// The owner is woken for itself while the last searcher finds something, and takes it for parked.
+/// Nobody is woken for what the owner pushes then, so it must meet a closed gate.
+#[test]
+fn an_owner_that_wakes_for_itself_meets_a_closed_gate() {
+    fn worker(pool: &Pool, me: usize) {
+        if me == 1 {
+            return park_and_work(pool, me);
+        }
+        pool.sleep.start_search();
+        pool.is_called.store(true, Relaxed);
+        pool.slots[pool.owner()].wake();
+        pool.sleep.found(|| pool.leave());
+    }
+    model(2, || {
+        Pool::run(2, asymmetric, open_the_gate, worker, |pool, joins| {
+            pool.sleep.start_search();
+            let look = |is_last| pool.is_called.load(Relaxed) || is_last && pool.last_look();
+            let awake = pool.sleep.park(pool.owner(), look);
+            if awake != Awake::ForItself {
+                pool.sleep.found(|| pool.leave());
+            }
+            let _open = pool.push(joins, 2);
+            pool.wait_for(2);
+        });
+    });
+}
+
+/// The last searcher counts on its own gate as well.
+#[test]
+fn a_finder_meets_its_own_closed_gate() {
+    model(3, || {
+        Pool::run(1, asymmetric, open_the_gate, park_and_work, |pool, joins| {
+            pool.sleep.start_search();
+            pool.sleep.found(|| pool.leave());
+            let _open = pool.push(joins, 2);
+            pool.wait_for(2);
         });
     });
 }

@@ -8,7 +8,6 @@ use std::sync::Arc as StdArc;
 
 use deque_scheduler::sleep::{Awake, GenericParker, ParkSlot, Sleep};
 use deque_scheduler::{Batch, Inbox, Link, Linked};
-use loom::cell::UnsafeCell;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::sync::{Arc, Notify};
@@ -154,6 +153,94 @@ fn last_searcher_hands_on() {
         pool.stop();
         pusher.join().unwrap();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// The last searcher is woken for itself when it has announced that it parks, and a pusher has
+/// counted on it. Another worker must run the job, as this one has something to do.
+#[test]
+fn the_last_searcher_is_called_away() {
+    model(3, || {
+        let pool = Pool::new(2);
+        let is_called = Arc::new(AtomicBool::new(false));
+        let (here, call, there) = (pool.clone(), is_called.clone(), pool.clone());
+        let called = thread::spawn(move || {
+            let (pool, is_called) = (here, call);
+            pool.sleep.start_search();
+            let look = |is_last| is_called.load(Relaxed) || is_last && pool.has_jobs();
+            match pool.sleep.park(0, look) {
+                Awake::ForItself => {}
+                Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| pool.has_jobs()),
+            }
+            pool.wait_for(1);
+        });
+        let other = thread::spawn(move || there.work(1, Pool::finish_job));
+        pool.push();
+        is_called.store(true, Relaxed);
+        pool.slots[0].wake();
+        called.join().unwrap();
+        pool.stop();
+        other.join().unwrap();
+    });
+}
+
+/// A worker wakes for itself while the last searcher finds something, and may take it for parked.
+/// Then nobody is woken for what the worker pushes, so it must see that its gate is closed. The
+/// model's gate is a plain flag: a ring's push has a barrier, which is a fence to loom.
+#[test]
+fn a_worker_that_wakes_for_itself_sees_its_gate_closed() {
+    const SLEEPER: usize = 0;
+    const WORKER: usize = 1;
+    const FINDER: usize = 2;
+    model(3, || {
+        let pool = Pool::new(FINDER + 1);
+        let [is_called, is_closed] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        pool.sleep.start_search();
+        let sleeper = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let mut has_looked = false;
+                pool.sleep.start_search();
+                let awake = pool.sleep.park(SLEEPER, |is_last| {
+                    has_looked = is_last;
+                    pool.stop.load(Relaxed)
+                });
+                if awake != Awake::ForItself {
+                    pool.sleep.found(|| false);
+                }
+                has_looked || awake == Awake::ForAJob
+            })
+        };
+        let worker = {
+            let (pool, is_called, is_closed) = (pool.clone(), is_called.clone(), is_closed.clone());
+            thread::spawn(move || {
+                let close = || is_closed.store(true, Relaxed);
+                pool.sleep.start_search();
+                let awake = pool.sleep.park(WORKER, |is_last| {
+                    if is_last {
+                        close();
+                    }
+                    is_called.load(Relaxed)
+                });
+                if awake != Awake::ForItself {
+                    pool.sleep.found(|| {
+                        close();
+                        false
+                    });
+                }
+                is_closed.load(Relaxed)
+            })
+        };
+        is_called.store(true, Relaxed);
+        pool.slots[WORKER].wake();
+        pool.sleep.found(|| {
+            is_closed.store(true, Relaxed);
+            false
+        });
+        let is_seen = worker.join().unwrap();
+        pool.stop();
+        let has_looked = sleeper.join().unwrap();
+        assert!(is_seen || has_looked, "what the worker pushes now, nobody sees");
     });
 }
 
