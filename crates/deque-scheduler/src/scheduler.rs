@@ -531,6 +531,9 @@ impl WorkerQueues {
     /// Parks the OS thread while there is nothing to do.
     pub fn find(&self, interrupted: impl Fn() -> bool) -> Find {
         let scheduler = &*self.scheduler;
+        // PROGRESS: a join that a fiber of a job's own making has left open is private still; the
+        // last look would see it, and the search would not.
+        self.hand_over_joins();
         scheduler.sleep.start_search();
         loop {
             if let Some(found) = self.search(&interrupted) {
