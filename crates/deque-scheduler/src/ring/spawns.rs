@@ -180,3 +180,94 @@ impl fmt::Debug for Spawns {
         f.debug_tuple("Spawns").field(self.0.ring()).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn token(number: usize) -> Job {
+        let pointer = NonNull::new(ptr::without_provenance_mut(number)).unwrap();
+        // SAFETY: the pointer is only compared.
+        unsafe { Job::new(pointer) }
+    }
+
+    fn number(job: Job) -> usize {
+        job.into_pointer().addr().get()
+    }
+
+    /// Makes rings of jobs one to six in all four states: private, public, and both, in two ways.
+    fn rings(barrier: Barrier) -> impl Iterator<Item = Spawns> {
+        [0, 3, 5, 6].into_iter().map(move |public| {
+            let spawns = Spawns::new(2, barrier);
+            for job in 1..=6 {
+                let _ = spawns.push(token(job));
+                if job == public {
+                    let _ = spawns.hand_over();
+                }
+            }
+            spawns
+        })
+    }
+
+    fn pop_all(spawns: &Spawns) -> Vec<usize> {
+        let mut jobs = Vec::new();
+        // A range that holds only tombstones seems empty to the first of two pops.
+        while spawns.ring().has_jobs() {
+            jobs.extend(spawns.pop().map(number));
+        }
+        jobs
+    }
+
+    #[test]
+    fn the_oldest_job_is_taken_wherever_it_lies() {
+        for barrier in [Barrier::of_this_process(), Barrier::fenced()] {
+            for spawns in rings(barrier) {
+                for job in 1..=4 {
+                    assert_eq!(spawns.take_oldest().map(number), Some(job));
+                }
+                let _ = spawns.push(token(7));
+                assert_eq!(pop_all(&spawns), [7, 6, 5]);
+                assert_eq!(spawns.take_oldest(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wanted_job_is_taken_wherever_it_lies_and_no_other() {
+        for barrier in [Barrier::of_this_process(), Barrier::fenced()] {
+            for wanted in 1..=6 {
+                for spawns in rings(barrier) {
+                    let is_wanted = |job: NonNull<()>| job.addr().get() == wanted;
+                    assert_eq!(spawns.take_where(&is_wanted).map(number), Some(wanted));
+                    assert_eq!(spawns.take_where(&is_wanted), None);
+                    let _ = spawns.push(token(7));
+                    let left = (1..=7).rev().filter(|&job| job != wanted);
+                    assert!(pop_all(&spawns).into_iter().eq(left));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tombstones_are_no_jobs() {
+        for spawns in rings(Barrier::of_this_process()) {
+            (1..=6).for_each(|_| _ = spawns.take_where(&|_| true));
+            assert_eq!(spawns.take_oldest(), None);
+            assert_eq!((spawns.pop(), spawns.pop()), (None, None));
+        }
+    }
+
+    #[test]
+    fn jobs_that_come_later_do_not_count_as_there() {
+        let spawns = Spawns::new(2, Barrier::of_this_process());
+        let _ = (spawns.push(token(1)), spawns.push(token(2)));
+        let end = spawns.ring().end();
+        let _ = (spawns.push(token(3)), spawns.hand_over());
+        for job in 1..=2 {
+            assert!(spawns.ring().has_jobs_below(end));
+            assert_eq!(spawns.take_oldest().map(number), Some(job));
+        }
+        assert!(!spawns.ring().has_jobs_below(end) && spawns.ring().has_jobs());
+        assert!(spawns.pop().is_some() && !spawns.ring().has_jobs_below(u64::MAX));
+    }
+}

@@ -388,6 +388,36 @@ fn public_spawned_jobs_are_taken_back() {
     });
 }
 
+/// Three jobs, of which the owner takes some with `take`, beside a thief of what is public or private.
+fn owner_takes(take: fn(&Spawns) -> Option<Job>) {
+    model(4, move || {
+        let (spawns, log) = (Spawns::new(4, asymmetric()), Log::new(3));
+        let thief = thief(0, spawns.ring(), &log, |mut thief| {
+            thief.force(BATCH_MAX);
+            thief.steal(BATCH_MAX);
+        });
+        (1..=3).for_each(|job| _ = spawns.push(token(job)));
+        let run = |job: Option<Job>| job.into_iter().for_each(|job| log.run(number(job)));
+        (1..=2).for_each(|_| run(take(&spawns)));
+        run(spawns.pop());
+        thief.join().unwrap();
+        while spawns.ring().has_jobs() {
+            run(spawns.pop());
+        }
+        log.assert_all_ran();
+    });
+}
+
+#[test]
+fn the_oldest_job_is_taken_beside_a_thief() {
+    owner_takes(Spawns::take_oldest);
+}
+
+#[test]
+fn a_wanted_job_is_taken_beside_a_thief() {
+    owner_takes(|spawns| spawns.take_where(&|job| job.addr().get() <= 2));
+}
+
 /// One worker's two rings, and a thief of both.
 #[test]
 fn joins_and_spawns_of_one_worker_do_not_disturb_each_other() {
