@@ -548,6 +548,92 @@ fn without_suspending_runs_only_what_is_waited_for() {
     });
 }
 
+/// Rule 11: what such a wait runs itself may be a job that another worker has not published, and
+/// cannot, as it sits in a long job.
+#[test]
+fn a_wait_without_suspending_finds_a_job_that_is_private_to_another_worker() {
+    must_end(|| {
+        let runtime = runtime_with(2);
+        for round in 0..200 {
+            let result = runtime.run(move || {
+                let (has_started, start) = mpsc::channel();
+                let (send, receive) = mpsc::channel::<JoinHandle<i32>>();
+                let (ended, end) = mpsc::channel();
+                let waiting = spawn(move || {
+                    has_started.send(()).unwrap();
+                    let handle = receive.recv().unwrap();
+                    ended.send(without_suspending(|| handle.join().unwrap())).unwrap();
+                });
+                start.recv().unwrap(); // on the other worker
+                // With that push a demand was answered, so this one stays private.
+                send.send(spawn(move || round)).unwrap();
+                let result = end.recv().unwrap();
+                waiting.join().unwrap();
+                result
+            });
+            assert_eq!(result, round);
+        }
+    });
+}
+
+/// Rule 11: it looks through what there is when it begins, not through what comes.
+#[test]
+fn a_wait_without_suspending_ends_beside_a_worker_that_spawns_without_pause() {
+    must_end(|| {
+        runtime_with(2).run(|| {
+            let (gate, has_ended) = (Counter::new(1), AtomicBool::new(false));
+            scope(|s| {
+                let (has_started, start) = mpsc::channel();
+                let (gate, has_ended) = (&gate, &has_ended);
+                s.spawn(move || {
+                    has_started.send(()).unwrap();
+                    without_suspending(|| gate.wait());
+                    has_ended.store(true, Ordering::Relaxed);
+                });
+                start.recv().unwrap(); // on the other worker
+                for count in 1.. {
+                    drop(spawn(|| ()));
+                    if count == 1000 {
+                        gate.done();
+                    }
+                    if has_ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// Before a fiber suspends it hands its open joins over: also to the loop on its own worker.
+#[test]
+fn a_joins_second_half_runs_while_the_first_one_waits_or_yields_for_it_on_one_worker() {
+    /// Keeps its worker from looking around.
+    fn spawn_again(until: Arc<AtomicBool>) {
+        if !until.load(Ordering::Relaxed) {
+            drop(spawn(|| spawn_again(until)));
+        }
+    }
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let (gate, has_run) = (Counter::new(1), Arc::new(AtomicBool::new(false)));
+            spawn_again(Arc::clone(&has_run));
+            let second = || {
+                gate.done();
+                has_run.store(true, Ordering::Relaxed);
+            };
+            join(|| gate.wait(), second);
+            has_run.store(false, Ordering::Relaxed);
+            let yields = || {
+                while !has_run.load(Ordering::Relaxed) {
+                    yield_now();
+                }
+            };
+            join(yields, || has_run.store(true, Ordering::Relaxed));
+        });
+    });
+}
+
 thread_local! {
     /// The pattern of the scoped-tls crate: set during a call, restored after it.
     static SCOPED: Cell<u32> = const { Cell::new(0) };
