@@ -1,5 +1,6 @@
-//! The scheduler as one worker loop sees it: the order of picks, sweeps, and what a worker leaves to
-//! the others when it finds something or sleeps. Most tests are one thread's steps in a fixed order.
+//! The scheduler as one worker loop sees it: the order of picks, sweeps, and what a worker leaves
+//! to the others when it finds something or sleeps. Most tests are one thread's steps in a fixed
+//! order.
 #![cfg(not(loom))]
 
 use std::cell::Cell;
@@ -181,9 +182,9 @@ fn a_worker_that_looks_for_a_job_finds_a_join_that_was_left_open() {
     });
 }
 
-/// Lets one worker find a job while the other one sleeps, and has counted on it: in the midst of the
-/// first one's search, when the second one is parked, `prepare` has it to itself. Returns what the
-/// first one has found, and then, after `proceed`, the sleeper.
+/// Lets one worker find a job while the other one sleeps, and has counted on it: in the midst of
+/// the first one's search, when the second one is parked, `prepare` has it to itself. Returns what
+/// the first one has found, and then, after `proceed`, the sleeper.
 fn find_beside_a_sleeper(
     prepare: impl Fn(&WorkerQueues),
     proceed: impl FnOnce(&WorkerQueues),

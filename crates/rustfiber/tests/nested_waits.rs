@@ -1,14 +1,14 @@
 //! rayon's nested-steal family (rayon#854, #1064, #592, #1181): waiting jobs do not pile up on one
-//! stack, and a lock held across a wait does not meet itself.
+//! stack, and a lock held across a wait does not meet itself. What waits is found wherever it lies.
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use rustfiber::{Counter, Runtime, join, scope, spawn, without_suspending};
+use rustfiber::{Counter, JoinHandle, Runtime, join, scope, spawn, without_suspending, yield_now};
 
 use support::{must_end, runtime_with};
 
@@ -190,4 +190,90 @@ fn a_lock_held_across_waits_never_hangs_inside_without_suspending() {
             assert_eq!(lock.into_inner().unwrap(), ROUNDS);
         });
     }
+}
+
+/// What such a wait runs itself may be a job that another worker has not published, and cannot, as
+/// it sits in a long job.
+#[test]
+fn a_wait_without_suspending_finds_a_job_that_is_private_to_another_worker() {
+    must_end(|| {
+        let runtime = runtime_with(2);
+        for round in 0..200 {
+            let result = runtime.run(move || {
+                let (has_started, start) = mpsc::channel();
+                let (send, receive) = mpsc::channel::<JoinHandle<i32>>();
+                let (ended, end) = mpsc::channel();
+                let waiting = spawn(move || {
+                    has_started.send(()).unwrap();
+                    let handle = receive.recv().unwrap();
+                    ended.send(without_suspending(|| handle.join().unwrap())).unwrap();
+                });
+                start.recv().unwrap(); // on the other worker
+                // With that push a demand was answered, so this one stays private.
+                send.send(spawn(move || round)).unwrap();
+                let result = end.recv().unwrap();
+                waiting.join().unwrap();
+                result
+            });
+            assert_eq!(result, round);
+        }
+    });
+}
+
+/// It looks through what there is when it begins, not through what comes.
+#[test]
+fn a_wait_without_suspending_ends_beside_a_worker_that_spawns_without_pause() {
+    must_end(|| {
+        runtime_with(2).run(|| {
+            let (gate, has_ended) = (Counter::new(1), AtomicBool::new(false));
+            scope(|s| {
+                let (has_started, start) = mpsc::channel();
+                let (gate, has_ended) = (&gate, &has_ended);
+                s.spawn(move || {
+                    has_started.send(()).unwrap();
+                    without_suspending(|| gate.wait());
+                    has_ended.store(true, Ordering::Relaxed);
+                });
+                start.recv().unwrap(); // on the other worker
+                for count in 1.. {
+                    drop(spawn(|| ()));
+                    if count == 1000 {
+                        gate.done();
+                    }
+                    if has_ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// Before a fiber suspends it hands its open joins over: also to the loop on its own worker.
+#[test]
+fn a_joins_second_half_runs_while_the_first_one_waits_or_yields_for_it_on_one_worker() {
+    /// Keeps its worker from looking around.
+    fn spawn_again(until: Arc<AtomicBool>) {
+        if !until.load(Ordering::Relaxed) {
+            drop(spawn(|| spawn_again(until)));
+        }
+    }
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let (gate, has_run) = (Counter::new(1), Arc::new(AtomicBool::new(false)));
+            spawn_again(Arc::clone(&has_run));
+            let second = || {
+                gate.done();
+                has_run.store(true, Ordering::Relaxed);
+            };
+            join(|| gate.wait(), second);
+            has_run.store(false, Ordering::Relaxed);
+            let yields = || {
+                while !has_run.load(Ordering::Relaxed) {
+                    yield_now();
+                }
+            };
+            join(yields, || has_run.store(true, Ordering::Relaxed));
+        });
+    });
 }

@@ -127,11 +127,13 @@ fn release_tests(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     run_tests("the optimised tests", command, LIMIT, log)
 }
 
-/// All tests again, with what records: it must not disturb, and has tests of its own.
+/// All tests again, with what records: it must not disturb, and has tests of its own; and those of
+/// the scheduler, which is observed then.
 fn trace_tests(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     let cargo = &context.project.cargo;
-    let selection = ["-p", "rustfiber", "--features", "trace", "--no-fail-fast"];
-    let command = cmd!(context.project.shell, "{cargo} test {selection...}");
+    let selection = ["-p", "rustfiber", "-p", "deque-scheduler", "--no-fail-fast"];
+    let features = ["--features", "rustfiber/trace"];
+    let command = cmd!(context.project.shell, "{cargo} test {selection...} {features...}");
     run_tests("the tests with `trace`", command, LIMIT, log)
 }
 

@@ -388,7 +388,7 @@ fn public_spawned_jobs_are_taken_back() {
     });
 }
 
-/// Three jobs, of which the owner takes some with `take`, beside a thief of what is public or private.
+/// Three jobs, of which the owner takes two with `take`, beside a thief of public and private ones.
 fn owner_takes(take: fn(&Spawns) -> Option<Job>) {
     model(4, move || {
         let (spawns, log) = (Spawns::new(4, asymmetric()), Log::new(3));

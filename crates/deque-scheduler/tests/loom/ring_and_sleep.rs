@@ -1,8 +1,8 @@
 //! Models of `src/ring` together with `src/sleep`: no job is slept on, also a private one.
 //!
-//! The owner is the model's own thread, a worker like the others. After its pushes it sits in a long
-//! job: what it has not published then is run only if somebody stays awake, or is woken, to take it
-//! by force.
+//! The owner is the model's own thread, a worker like the others. After its pushes it sits in a
+//! long job: what it has not published then is run only if somebody stays awake, or is woken, to
+//! take it by force.
 
 use std::sync::Arc as StdArc;
 
