@@ -227,8 +227,8 @@ fn open_the_gate(joins: &Joins) {
 }
 
 /// A searcher has found a job that ends only when somebody else has run the next one, which the
-/// owner, who is awake, leaves private behind an open gate. The other searcher asked before the gate
-/// was opened; it may have parked, and counted on the first.
+/// owner, who is awake, leaves private behind an open gate. The other searcher asked before the
+/// gate was opened; it may have parked, and counted on the first.
 #[test]
 fn the_last_searcher_wakes_another_for_what_is_private() {
     fn worker(pool: &Pool, me: usize) {
