@@ -26,7 +26,8 @@ const FAIRNESS_PERIOD: u32 = 61;
 const SEARCH_ROUNDS: u32 = 16;
 const PAUSES_MAX: u32 = 64;
 
-/// Room that each ring begins with. Few programs nest more joins, or spawn more ahead.
+/// Room that each ring begins with. Few programs nest more joins, or spawn more before the jobs
+/// run.
 const RING_CAPACITY: usize = 256;
 
 /// What all workers of one pool share.
