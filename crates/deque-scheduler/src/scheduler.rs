@@ -336,7 +336,8 @@ impl WorkerQueues {
             self.scheduler.injector.take().into_iter().for_each(|job| self.push_spawn(job));
         }
         let found = self.spawns.take_where(wanted);
-        self.scheduler.is_swept.store(false, Ordering::Relaxed);
+        // ORDERING: Release, so that it does not come before the sweep.
+        self.scheduler.is_swept.store(false, Ordering::Release);
         self.end_search();
         found
     }
@@ -414,7 +415,9 @@ impl WorkerQueues {
             }
             FairTurn::Steal => {
                 self.scheduler.sleep.start_search();
-                let stolen = self.steal();
+                // By force only where there is nothing else to do: that interrupts others.
+                let by_force = || if self.has_near() { None } else { self.take_by_force() };
+                let stolen = self.steal().or_else(by_force);
                 self.end_search();
                 (stolen, FairTurn::Injector)
             }

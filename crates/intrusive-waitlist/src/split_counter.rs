@@ -7,16 +7,19 @@ use crate::counter_list::CounterList;
 use crate::primitive::{AtomicUsize, Ordering};
 use crate::waiter::Waiter;
 
-/// More than any number of things, so that `shared` does not reach zero while some are in `local`.
+/// So much more than `local` ever has that `shared` does not reach zero while some are in there.
 const BIAS: usize = usize::MAX / 4;
+
+/// What `local` has at most, or lacks; then it moves to `shared`.
+const LOCAL_MAX: usize = if cfg!(loom) { 2 } else { 1 << 20 };
 
 /// Counts outstanding things, many of which begin or end on one thread, the *home*; everybody who
 /// waits is woken when it is closed and reaches zero. Never allocates.
 ///
 /// | word | counts things that began, less those that ended | changed by |
 /// |---|---|---|
-/// | `local` | on the home, until it is closed | the home, without a read-modify-write |
-/// | `shared` | all others, and [`BIAS`] until it is closed | everybody |
+/// | `local` | on the home since it last moved them | the home, without a read-modify-write |
+/// | `shared` | all others, and [`BIAS`] until the counter is closed | everybody |
 ///
 /// What is outstanding is the sum. [`SplitCounter::close`] moves `local`, less the bias, to
 /// `shared` by one read-modify-write; from then on this is a [`CounterList`]. `shared` cannot be
@@ -42,7 +45,12 @@ impl SplitCounter {
     /// The caller is the home, and has not closed the counter.
     #[inline(always)]
     pub unsafe fn add_local(&self) {
-        self.local.store(self.local.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let mut local = self.local.load(Ordering::Relaxed).wrapping_add(1);
+        if local == LOCAL_MAX {
+            self.shared.add(LOCAL_MAX);
+            local = 0;
+        }
+        self.local.store(local, Ordering::Relaxed);
     }
 
     /// Counts a thing off that has ended on the home.
@@ -52,7 +60,13 @@ impl SplitCounter {
     /// The caller is the home, and has not closed the counter; the thing was counted.
     #[inline(always)]
     pub unsafe fn done_local(&self) {
-        self.local.store(self.local.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        let mut local = self.local.load(Ordering::Relaxed).wrapping_sub(1);
+        if local == LOCAL_MAX.wrapping_neg() {
+            let nobody = self.shared.done_many(LOCAL_MAX);
+            debug_assert!(nobody.is_empty(), "an open counter is not done");
+            local = 0;
+        }
+        self.local.store(local, Ordering::Relaxed);
     }
 
     /// Counts a thing that begins anywhere. Only somebody who holds one, or the home while the

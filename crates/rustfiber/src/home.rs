@@ -119,11 +119,22 @@ unsafe impl Linked for FiberRecord {
     }
 }
 
-/// A job that a fiber has started, in the frame that runs it.
+/// A job that a fiber has started, in the frame that runs it: a member of its record's list.
+///
+/// Jobs of one fiber need not end in the reverse order of their starts: one may run inside a fiber
+/// that another has made, and that is resumed elsewhere. So each takes itself out.
 pub(crate) struct StartedJob {
-    pub(crate) id: JobId,
+    id: JobId,
     /// The job inside which this one runs, or null.
-    pub(crate) outer: *const StartedJob,
+    outer: Cell<*const StartedJob>,
+    /// The job that runs inside this one, or null.
+    inner: Cell<*const StartedJob>,
+}
+
+impl StartedJob {
+    pub(crate) fn new(id: JobId) -> Self {
+        StartedJob { id, outer: Cell::new(ptr::null()), inner: Cell::new(ptr::null()) }
+    }
 }
 
 impl FiberRecord {
@@ -134,9 +145,41 @@ impl FiberRecord {
             // SAFETY: the frame of a started job lies on a stack that is not freed, and the worker
             // takes the job out before the frame ends.
             let job = unsafe { next.as_ref() }?;
-            next = job.outer;
+            next = job.outer.get();
             Some(job.id)
         })
+    }
+
+    /// Puts a job that starts into the list.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the home worker, and takes the job out before its frame ends.
+    pub(crate) unsafe fn link(&self, job: &StartedJob) {
+        let outer = self.job.replace(job);
+        job.outer.set(outer);
+        // SAFETY: jobs in the list are alive.
+        if let Some(outer) = unsafe { outer.as_ref() } {
+            outer.inner.set(job);
+        }
+    }
+
+    /// Takes a job that has ended out of the list.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the home worker, and has put the job in.
+    pub(crate) unsafe fn unlink(&self, job: &StartedJob) {
+        let (outer, inner) = (job.outer.get(), job.inner.get());
+        // SAFETY: jobs in the list are alive.
+        match unsafe { inner.as_ref() } {
+            Some(inner) => inner.outer.set(outer),
+            None => self.job.set(outer),
+        }
+        // SAFETY: as above.
+        if let Some(outer) = unsafe { outer.as_ref() } {
+            outer.inner.set(inner);
+        }
     }
 
     /// Returns the handle by which a wait list wakes this fiber.

@@ -17,7 +17,7 @@ use crate::dump::Site;
 use crate::home::wake_all;
 use crate::job::{JobHeader, JobKind, ScopeHeader};
 use crate::latch::{self, Awaited, Wait};
-use crate::panic::{Payload, drop_quietly};
+use crate::panic::{Payload, abort, drop_quietly};
 use crate::runtime::SharedPointer;
 use crate::worker::Worker;
 
@@ -142,7 +142,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     /// The body has ended: its worker counts like everybody from now on.
     fn close(&self) {
-        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+        let home = self.home.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !home.is_null() && home != home_of_body() {
+            abort("the body of a scope ended on another thread than it began on");
+        }
         // SAFETY: the body's worker calls this, once.
         wake_all(unsafe { self.pending.close() });
     }
@@ -207,6 +210,7 @@ impl<F: FnOnce()> ScopeJob<F> {
         // SAFETY: the scope's frame waits for the count that this job holds.
         let scope = unsafe { scope.as_ref() };
         scope.run_caught(closure);
+        worker.must_still_run();
         scope.count_ended(worker);
         worker.count_finished();
     }

@@ -92,7 +92,7 @@ impl Counts {
         raise(&self.fibers_peak, self.fibers_in_use());
     }
 
-    fn fibers_in_use(&self) -> u64 {
+    pub(crate) fn fibers_in_use(&self) -> u64 {
         let ended = self.fibers_ended.load(Ordering::Relaxed);
         // Read by others, the two words may be of different moments.
         self.fibers_created.load(Ordering::Relaxed).saturating_sub(ended)

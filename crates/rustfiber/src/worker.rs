@@ -56,6 +56,10 @@ const PATIENCE_NS: u64 = 100_000;
 /// Jobs that a wait runs itself before it suspends, so that nothing else starves.
 const INLINE_JOBS_MAX: usize = 64;
 
+/// How much of its stack a fiber may have used that runs the jobs that it waits for, at most; of a
+/// small stack, an eighth.
+const INLINE_STACK_MAX: usize = 16 * 1024;
+
 /// One wake of so many is timed, where a worker's job wakes a fiber of the same worker: reading the
 /// clock twice costs as much as the rest of such a wake.
 const WAKES_PER_STAMP: u32 = 8;
@@ -190,6 +194,14 @@ impl Worker {
         for fiber in self.idle.take() {
             self.resume(fiber, Order::Exit);
         }
+        // Whoever wakes it later would wake it into another runtime.
+        if self.counts().fibers_in_use() != 0 {
+            let dump = self.shared.dump();
+            crate::panic::abort(&format!(
+                "a runtime ended while a job of its was half-way: one that a join or a scope left \
+                 behind, in a coroutine that never came back to it\n{dump}"
+            ));
+        }
     }
 
     /// Chooses what to do next; nothing once the runtime has ended.
@@ -290,8 +302,8 @@ impl Worker {
         let fiber = Fiber::new(stack, |suspender: &Suspender<Order, Why>, order| {
             loop_on_fiber(suspender, order);
         });
-        let stack = fiber.stack();
-        record.stack_part.set(stack.lowest() + stack.size().bytes() / 4 * 3);
+        let (stack, bytes) = (fiber.stack(), fiber.stack().size().bytes());
+        record.stack_part.set(stack.lowest() + bytes - (bytes / 8).min(INLINE_STACK_MAX));
         // SAFETY: the record is free, and this worker's.
         unsafe { *record.fiber.get() = Some(fiber) };
         self.counts().add_fiber();
@@ -365,16 +377,17 @@ impl Worker {
         // SAFETY: as above.
         let site = unsafe { header.as_ref() }.site();
         let record = self.current.get();
-        let outer = record.map_or(ptr::null(), |record| record.job.get());
-        let started = StartedJob { id, outer };
-        record.inspect(|record| record.job.set(&raw const started));
+        let started = StartedJob::new(id);
+        // SAFETY: this is the home worker; taken out below, which no panic of the job's jumps over.
+        record.inspect(|record| unsafe { record.link(&started) });
         let outer_site = record.and_then(|record| record.activity.replace_site(Some(site)));
         let run = self.trace.job_begins(site);
         // SAFETY: the token came out once.
         unsafe { JobHeader::run(header, self) };
         self.trace.job_ends(run);
         if let Some(record) = record {
-            record.job.set(outer);
+            // SAFETY: put in above.
+            unsafe { record.unlink(&started) };
             record.activity.replace_site(outer_site);
         }
     }
@@ -429,6 +442,10 @@ impl Worker {
         };
         for _ in 0..INLINE_JOBS_MAX {
             if !wait.is_for_jobs() || self.has_ready() || !self.has_room() {
+                return false;
+            }
+            // Older jobs, and others', get their turn as if the loop had picked this one.
+            if self.queues.is_next_fair() {
                 return false;
             }
             let Some(job) = self.queues.take_newest_if(is_wanted) else { return false };
@@ -560,7 +577,8 @@ impl Worker {
             // SAFETY: every token in these queues was made from a live job.
             wait.is_for(&unsafe { JobHeader::id(job.cast()) })
         };
-        while !completion.is_done()
+        while wait.is_for_jobs()
+            && !completion.is_done()
             && let Some(job) = self.queues.take_anywhere(&is_wanted)
         {
             self.run_job(job);

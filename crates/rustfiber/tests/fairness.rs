@@ -250,3 +250,74 @@ fn gives_way(long: impl Fn(&(dyn Fn() -> bool + Sync)) + Send + Sync + 'static) 
         }
     });
 }
+
+#[test]
+fn waits_that_run_their_jobs_do_not_starve_an_injected_job() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let (begun, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (begins, stops) = (Arc::clone(&begun), Arc::clone(&stop));
+        let busy = runtime.spawn(move || {
+            begins.store(true, Ordering::Relaxed);
+            while !stops.load(Ordering::Relaxed) {
+                spawn(|| ()).join().unwrap();
+            }
+        });
+        while !begun.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+        runtime.spawn(move || stop.store(true, Ordering::Relaxed)).join().unwrap();
+        busy.join().unwrap();
+    });
+}
+
+#[test]
+fn waits_that_run_their_jobs_do_not_starve_an_older_job() {
+    must_end(|| {
+        runtime_with(1).run(|| {
+            let stop = AtomicBool::new(false);
+            scope(|s| {
+                s.spawn(|| stop.store(true, Ordering::Relaxed));
+                while !stop.load(Ordering::Relaxed) {
+                    scope(|inner| inner.spawn(|| ()));
+                }
+            });
+        });
+    });
+}
+
+/// The flag's job is private to a worker that comes to no scheduling point until it is set.
+#[test]
+fn jobs_that_yield_take_what_a_busy_worker_keeps_to_itself() {
+    must_end(|| {
+        for workers in [2, 4] {
+            let runtime = runtime_with(workers);
+            let (flag, there) = (AtomicBool::new(false), AtomicU64::new(0));
+            let meet = || {
+                there.fetch_add(1, Ordering::Relaxed);
+                while there.load(Ordering::Relaxed) != workers as u64 {
+                    std::hint::spin_loop();
+                }
+            };
+            let is_set = || flag.load(Ordering::Relaxed);
+            runtime.run(|| {
+                scope(|s| {
+                    for _ in 1..workers {
+                        s.spawn(|| {
+                            meet();
+                            while !is_set() {
+                                yield_now();
+                            }
+                        });
+                    }
+                    meet();
+                    (0..4).for_each(|_| s.spawn(|| ()));
+                    s.spawn(|| flag.store(true, Ordering::Relaxed));
+                    while !is_set() {
+                        std::hint::spin_loop();
+                    }
+                });
+            });
+        }
+    });
+}

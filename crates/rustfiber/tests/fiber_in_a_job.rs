@@ -176,3 +176,83 @@ fn a_scope_that_moved_to_a_job_without_a_fiber_does_not_unwind() {
     assert!(!output.status.success() && !text.contains("the scope ended"), "{text}");
     assert!(text.contains("there was no stack for a fiber"), "{text}");
 }
+
+thread_local! {
+    static INNERMOST: std::cell::Cell<*const Suspender<(), ()>> =
+        const { std::cell::Cell::new(std::ptr::null()) };
+    static KEPT: std::cell::RefCell<Option<Fiber<(), (), ()>>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// Makes a fiber inside which [`suspend_freely`] may be called, also by jobs that run on its stack.
+fn inner_freely(f: impl FnOnce() + 'static) -> Fiber<(), (), ()> {
+    inner(move |suspender| {
+        let before = INNERMOST.replace(suspender);
+        f();
+        INNERMOST.set(before);
+    })
+}
+
+fn suspend_freely() {
+    let suspender = INNERMOST.get();
+    // SAFETY: its fiber is the one that runs, and outlives the call.
+    unsafe { (*suspender).suspend(()) };
+    INNERMOST.set(suspender);
+}
+
+/// The job runs on the inner fiber's stack, in the wait at the scope's end, and ends inside another
+/// job of the same outer fiber.
+#[test]
+fn a_job_on_an_inner_fiber_may_end_inside_a_later_one() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let counter = Arc::new(Counter::new(1));
+        let awaited = Arc::clone(&counter);
+        let job = runtime.spawn(move || {
+            let mut fiber = inner_freely(|| scope(|s| s.spawn(suspend_freely)));
+            assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
+            KEPT.set(Some(fiber));
+            let later = spawn(|| {
+                let mut fiber = KEPT.take().unwrap();
+                finishes(fiber.resume(()));
+                drop(fiber); // unmaps the stack on which the first job ran
+            });
+            later.join().unwrap();
+            // Looks whether what it waits for has started on this worker.
+            without_suspending(|| awaited.wait());
+        });
+        while runtime.stats().total().jobs < 3 {
+            std::thread::yield_now();
+        }
+        counter.done();
+        job.join().unwrap();
+    });
+}
+
+/// Nobody counts the second half: it is to end with the job around the join, which has gone.
+#[test]
+fn a_stolen_half_of_a_join_that_was_left_may_not_outlive_its_runtime() {
+    if is_child() {
+        static BEGUN: std::sync::OnceLock<Counter> = std::sync::OnceLock::new();
+        let begun = BEGUN.get_or_init(|| Counter::new(1));
+        runtime_with(2).run(|| {
+            let mut fiber = inner_freely(|| {
+                let never: &'static Counter = Box::leak(Box::new(Counter::new(1)));
+                let half = || {
+                    begun.done();
+                    never.wait();
+                };
+                join(suspend_freely, half);
+            });
+            assert!(matches!(fiber.resume(()), Resumed::Suspended(())));
+            std::mem::forget(fiber);
+            // The other worker takes the half: this one must not.
+            without_suspending(|| begun.wait());
+        });
+        return; // the runtime ends
+    }
+    let Ended { text, output } =
+        run_child("a_stolen_half_of_a_join_that_was_left_may_not_outlive_its_runtime");
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("a runtime ended while a job of its was half-way"), "{text}");
+}

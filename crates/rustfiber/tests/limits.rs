@@ -149,6 +149,32 @@ fn waiting_without_a_fiber_panics_with_the_limit_and_the_remedy() {
     assert!(text.starts_with("FiberLimit") && text.contains("raise the pool's limit"), "{text}");
 }
 
+/// Runs `f` below a frame of `BYTES`.
+#[inline(never)]
+fn below_a_frame<const BYTES: usize, R>(f: impl FnOnce() -> R) -> R {
+    let frame = std::hint::black_box([0_u8; BYTES]);
+    let result = f();
+    std::hint::black_box(&frame);
+    result
+}
+
+fn address_here() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+#[test]
+fn a_wait_runs_no_job_on_a_stack_that_is_used() {
+    const STACK: usize = 64 * 1024;
+    let runtime = Runtime::builder().workers(1).stack_size(STACK).build().unwrap();
+    let waits = || {
+        let job = spawn(address_here);
+        (address_here(), job.join().unwrap())
+    };
+    let (waiter, job) = runtime.run(|| below_a_frame::<{ STACK / 4 }, _>(waits));
+    assert!(waiter.abs_diff(job) >= STACK / 2, "{waiter:#x} and {job:#x} are on one stack");
+}
+
 /// Lets this process have `extra_bytes` more address space than it has now.
 #[cfg(all(target_os = "linux", not(any(feature = "sanitizer", rustfiber_tsan))))]
 fn limit_address_space(extra_bytes: usize) {
