@@ -44,13 +44,13 @@ fn home_and_others_share_a_split_counter() {
         let counter = Shared::new(SplitCounter::new());
         // SAFETY: this thread is the home.
         unsafe { counter.get().add_local() };
-        // SAFETY: as above.
-        unsafe { counter.get().add_local() };
         let thread = thread::spawn(move || {
             counter.get().add();
             counter.get().done().wake_all();
             counter.get().done().wake_all();
         });
+        // SAFETY: as above. The second moves to the shared word.
+        unsafe { counter.get().add_local() };
         // SAFETY: as above.
         unsafe { counter.get().done_local() };
         // SAFETY: as above, once.
