@@ -19,7 +19,7 @@ const LOCAL_MAX: usize = if cfg!(loom) { 2 } else { 1 << 20 };
 /// | word | counts things that began, less those that ended | changed by |
 /// |---|---|---|
 /// | `local` | on the home since it last moved them | the home, without a read-modify-write |
-/// | `shared` | all others, and [`BIAS`] until the counter is closed | everybody |
+/// | `shared` | all others, and a large bias until the counter is closed | everybody |
 ///
 /// What is outstanding is the sum. [`SplitCounter::close`] moves `local`, less the bias, to
 /// `shared` by one read-modify-write; from then on this is a [`CounterList`]. `shared` cannot be
