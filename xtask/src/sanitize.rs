@@ -32,7 +32,8 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// All crates; then what a trace adds, alone: what it records orders the accesses around it, in
 /// which a race would else be seen.
 const RUNS: [&str; 2] = [
-    "-p fiber-stack -p intrusive-waitlist -p topology -p deque-scheduler -p rustfiber --tests",
+    "-p fiber-stack -p intrusive-waitlist -p fiber-sync -p topology -p deque-scheduler \
+     -p rustfiber --tests",
     "-p rustfiber --features rustfiber/trace --lib --test trace",
 ];
 

@@ -1,0 +1,216 @@
+//! How the caller of a blocking form waits: a runtime's business, if the thread has one.
+//!
+//! The blocking forms of this crate end in a [`BlockingWait`]. Without a runtime, the calling
+//! thread registers a waiter and parks. A runtime [installs](install) a [`Blocker`] on each of its
+//! threads, and is called instead: it may register a waiter for the fiber that runs, and switch to
+//! another fiber.
+//!
+//! A blocker for fibers, in outline:
+//!
+//! ```text
+//! unsafe impl Blocker for Fibers {
+//!     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+//!         let Some(fiber) = self.fiber_that_can_suspend() else { return wait.park_thread() };
+//!         let waiter = Waiter::fiber(fiber.handle());
+//!         if let Registration::Ready(outcome) = unsafe { wait.register(&waiter) } {
+//!             return Some(outcome);
+//!         }
+//!         match wait.deadline() {
+//!             // Also if the waiter has been notified by now: its waker resumes the fiber.
+//!             None => fiber.suspend(),
+//!             // The timer calls `wait.cancel(&waiter)`: on `None`, it resumes the fiber and has
+//!             // this return `None`; on `Some`, a waker resumes the fiber.
+//!             Some(deadline) => fiber.suspend_until(deadline, wait, &waiter)?,
+//!         }
+//!         waiter.outcome()
+//!     }
+//! }
+//! ```
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::thread;
+use std::time::Instant;
+
+pub use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
+pub use intrusive_waitlist::{FiberHandle, WaitQueue};
+
+thread_local! {
+    static BLOCKER: Cell<Option<&'static dyn Blocker>> = const { Cell::new(None) };
+}
+
+/// How the code on a runtime's thread waits.
+///
+/// # Safety
+///
+/// Whoever implements this promises that [`Blocker::block`]
+/// - calls [`BlockingWait::register`] at most once, or [`BlockingWait::park_thread`], but not both;
+/// - returns the outcome that its waiter, its registration, [`BlockingWait::cancel`] or
+///   [`BlockingWait::park_thread`] has given it, or `None` if one of the last two has returned
+///   `None`;
+/// - does not unwind after `register` has returned [`Registration::Registered`].
+pub unsafe trait Blocker {
+    /// Waits until `wait` is over, and returns how it ended; `None` if the deadline came first.
+    ///
+    /// May panic, if it has not registered a waiter: the blocking form that was called unwinds.
+    fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome>;
+}
+
+/// Makes `blocker` responsible for the calling thread's waits, until the guard is dropped: then
+/// whoever was responsible before is again.
+#[must_use = "the blocker is uninstalled when this is dropped"]
+pub fn install(blocker: &'static dyn Blocker) -> Installed {
+    Installed { before: BLOCKER.replace(Some(blocker)), _of_this_thread: PhantomData }
+}
+
+/// Keeps a [`Blocker`] installed; see [`install`]. Guards are dropped in the reverse order of their
+/// making.
+pub struct Installed {
+    before: Option<&'static dyn Blocker>,
+    /// Neither `Send` nor `Sync`.
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        BLOCKER.set(self.before);
+    }
+}
+
+impl fmt::Debug for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Installed").finish_non_exhaustive()
+    }
+}
+
+/// One wait of a blocking form, for a [`Blocker`] to carry out.
+pub struct BlockingWait<'a> {
+    queue: &'a WaitQueue,
+    permits: usize,
+    deadline: Option<Instant>,
+    what: &'static str,
+    site: &'static Location<'static>,
+}
+
+impl<'a> BlockingWait<'a> {
+    #[track_caller]
+    pub(crate) fn new(
+        queue: &'a WaitQueue,
+        permits: usize,
+        what: &'static str,
+        deadline: Option<Instant>,
+    ) -> Self {
+        BlockingWait { queue, permits, deadline, what, site: Location::caller() }
+    }
+
+    /// Waits as the thread's blocker sees fit. Nothing comes back only if there is a deadline.
+    pub(crate) fn block(self) -> Option<Outcome> {
+        let outcome = match BLOCKER.get() {
+            Some(blocker) => blocker.block(&self),
+            None => self.park_thread(),
+        };
+        assert!(
+            outcome.is_some() || self.deadline.is_some(),
+            "blocker contract: a wait without a deadline was given up"
+        );
+        outcome
+    }
+
+    /// Returns when to give up; `None`: never.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns what is waited on: a type of this crate.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Returns where the blocking form was called.
+    #[must_use]
+    pub fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    /// Returns the queue, for a timer on another thread: it gives up by [`WaitQueue::cancel`], as
+    /// [`BlockingWait::cancel`] does.
+    #[must_use]
+    pub fn queue(&self) -> &'a WaitQueue {
+        self.queue
+    }
+
+    /// Begins the wait, unless it is over at once. Never blocks.
+    ///
+    /// # Safety
+    ///
+    /// Called once. If this returns [`Registration::Registered`], `waiter` must neither move nor be
+    /// dropped, nor be accessed but by shared reference, until its [`Waiter::outcome`] is there or
+    /// [`BlockingWait::cancel`] has taken it out; nor may this wait's [`Blocker::block`] return.
+    /// The waiter must be fresh.
+    pub unsafe fn register(&self, waiter: &Waiter) -> Registration {
+        // SAFETY: the caller keeps the same contract; the queue is borrowed for longer than `block`
+        // runs.
+        unsafe { self.queue.register(waiter, self.permits) }
+    }
+
+    /// Gives up: takes the waiter out of the queue, unless its wait is over: then this returns the
+    /// outcome, which is the outcome of the wait. Of a waker and whoever calls this one wins; a
+    /// fiber is woken by the waker if, and only if, this returns an outcome.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for others' critical sections of a few instructions. Never suspends a fiber.
+    ///
+    /// # Safety
+    ///
+    /// The waiter was registered by this wait, has not been taken out, and lives until this
+    /// returns.
+    pub unsafe fn cancel(&self, waiter: &Waiter) -> Option<Outcome> {
+        // SAFETY: the caller keeps the same contract; who blocks does not poll.
+        unsafe { self.queue.cancel(waiter) }
+    }
+
+    /// Waits as a plain thread does: the way of threads without a blocker, and of a blocker that
+    /// cannot suspend.
+    ///
+    /// # Blocking
+    ///
+    /// Parks the calling thread, at most until the deadline: then this returns `None`, unless the
+    /// wait is over by then.
+    pub fn park_thread(&self) -> Option<Outcome> {
+        let waiter = Waiter::current_thread();
+        // SAFETY: the waiter stays in this frame, which does not unwind, until its wait is over or
+        // it was taken out.
+        if let Registration::Ready(outcome) = unsafe { self.register(&waiter) } {
+            return Some(outcome);
+        }
+        let Some(deadline) = self.deadline else { return Some(waiter.park()) };
+        loop {
+            let outcome = waiter.outcome();
+            if outcome.is_some() {
+                return outcome;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // SAFETY: registered above, and not taken out.
+                return unsafe { self.cancel(&waiter) };
+            }
+            // PROGRESS: as in `Waiter::park`, and ends in time.
+            thread::park_timeout(left);
+        }
+    }
+}
+
+impl fmt::Debug for BlockingWait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingWait")
+            .field("what", &self.what)
+            .field("site", &self.site)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

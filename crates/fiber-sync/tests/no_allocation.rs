@@ -1,0 +1,72 @@
+//! Waiting allocates nothing, whoever waits.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use fiber_sync::Semaphore;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATION_COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// SAFETY: everything is forwarded to `System`; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Runs `f` many times, as a thread and as a fiber, after a first time in which the thread's handle
+/// and the like are made.
+fn allocates_nothing(f: impl Fn() + Sync) {
+    common::as_thread_and_fiber(|| {
+        f();
+        let before = ALLOCATION_COUNT.get();
+        (0..100).for_each(|_| f());
+        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+    });
+}
+
+/// Polls `future` until it has to wait, has `release` end that, and returns what came of it.
+fn wait_as_task<T>(future: impl Future<Output = T>, release: impl FnOnce()) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    release();
+    match future.poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the wait is not over"),
+    }
+}
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+#[test]
+fn a_semaphore_allocates_nothing() {
+    let semaphore = Semaphore::new(0);
+    allocates_nothing(|| {
+        // In line, and given up.
+        assert!(semaphore.acquire_timeout(AT_ONCE).is_err());
+        let permit = wait_as_task(semaphore.acquire_async(), || semaphore.add_permits(1));
+        permit.unwrap().forget();
+    });
+}

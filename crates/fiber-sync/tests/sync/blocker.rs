@@ -1,0 +1,103 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, install};
+use fiber_sync::{Semaphore, TimeoutError};
+
+use crate::common::{BLOCKED, Fibers, LAST_WAIT, REGISTERED, as_fiber, eventually};
+
+#[test]
+fn the_installed_blocker_carries_waits_out() {
+    let semaphore = Semaphore::new(0);
+    thread::scope(|s| {
+        let before = REGISTERED.load(SeqCst);
+        let fiber = s.spawn(|| {
+            let _installed = install(&Fibers);
+            semaphore.acquire().unwrap().forget();
+            (BLOCKED.get(), LAST_WAIT.get())
+        });
+        // Another test's fiber may be the one that is seen: the permit waits then.
+        eventually(|| REGISTERED.load(SeqCst) > before);
+        semaphore.add_permits(1);
+        assert_eq!(fiber.join().unwrap(), (1, "Semaphore"));
+    });
+}
+
+#[test]
+fn who_need_not_wait_does_not_ask_the_blocker() {
+    as_fiber(|| {
+        let semaphore = Semaphore::new(1);
+        drop(semaphore.acquire().unwrap());
+        drop(semaphore.acquire_timeout(Duration::ZERO).unwrap());
+        assert_eq!(BLOCKED.get(), 0);
+    });
+}
+
+#[test]
+fn a_blocker_is_installed_until_its_guard_is_dropped() {
+    let semaphore = Semaphore::new(0);
+    let wait = || semaphore.acquire_timeout(Duration::ZERO).unwrap_err();
+    {
+        let _installed = install(&Fibers);
+        assert_eq!((wait(), BLOCKED.get()), (TimeoutError::TimedOut, 1));
+        {
+            let _parks = install(&Parks);
+            assert_eq!((wait(), BLOCKED.get()), (TimeoutError::TimedOut, 1));
+        }
+        assert_eq!((wait(), BLOCKED.get()), (TimeoutError::TimedOut, 2));
+    }
+    assert_eq!((wait(), BLOCKED.get()), (TimeoutError::TimedOut, 2));
+}
+
+/// A runtime's thread that cannot suspend.
+struct Parks;
+
+// SAFETY: returns what `park_thread` returns.
+unsafe impl Blocker for Parks {
+    fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+        wait.park_thread()
+    }
+}
+
+/// Has no fiber to suspend.
+struct Refuses;
+
+// SAFETY: registers nothing.
+unsafe impl Blocker for Refuses {
+    fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+        assert_eq!(wait.site().file(), file!(), "the site is the caller's");
+        assert!(wait.deadline().is_none_or(|deadline| deadline > Instant::now()));
+        panic!("no fiber for {wait:?}");
+    }
+}
+
+#[test]
+fn a_blocker_that_refuses_unwinds_the_caller() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.acquire().unwrap();
+    let _installed = install(&Refuses);
+    let far = Duration::from_secs(3600);
+    for wait in
+        [&|| _ = semaphore.acquire(), &|| _ = semaphore.acquire_timeout(far)] as [&dyn Fn(); 2]
+    {
+        assert!(catch_unwind(AssertUnwindSafe(wait)).is_err());
+    }
+    drop(held);
+    assert!(semaphore.acquire().is_ok());
+}
+
+#[test]
+fn a_blocker_must_not_give_up_without_a_deadline() {
+    struct GivesUp;
+    // SAFETY: registers nothing; the outcome that it has not got is what is tested.
+    unsafe impl Blocker for GivesUp {
+        fn block(&self, _: &BlockingWait<'_>) -> Option<Outcome> {
+            None
+        }
+    }
+    let _installed = install(&GivesUp);
+    let semaphore = Semaphore::new(0);
+    assert!(catch_unwind(AssertUnwindSafe(|| _ = semaphore.acquire())).is_err());
+}

@@ -1,0 +1,32 @@
+//! Sizes, and who may be sent and shared.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use fiber_sync::blocker::Waiter;
+use fiber_sync::*;
+
+fn is_send<T: Send>() {}
+fn is_sync<T: Sync>() {}
+fn is_send_and_sync<T: Send + Sync>() {}
+fn is_value_send<T: Send>(_: &T) {}
+
+#[test]
+fn primitives_are_compact() {
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(size_of::<Semaphore>(), 40);
+        assert_eq!(size_of::<Waiter>(), 64);
+    }
+}
+
+#[test]
+fn a_semaphore_goes_anywhere() {
+    is_send_and_sync::<Semaphore>();
+    is_send_and_sync::<SemaphorePermit<'_>>();
+    is_send_and_sync::<OwnedSemaphorePermit>();
+    let semaphore = Arc::new(Semaphore::new(1));
+    is_value_send(&semaphore.acquire_async());
+    is_value_send(&semaphore.clone().acquire_owned_async());
+    is_send::<Closed>();
+    is_sync::<TimeoutError>();
+}
