@@ -27,10 +27,11 @@
 //! }
 //! ```
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::thread;
 use std::time::Instant;
 
@@ -88,21 +89,38 @@ impl fmt::Debug for Installed {
 /// One wait of a blocking form, for a [`Blocker`] to carry out.
 pub struct BlockingWait<'a> {
     queue: &'a WaitQueue,
-    permits: usize,
+    need: Need,
     deadline: Option<Instant>,
     what: &'static str,
     site: &'static Location<'static>,
+    /// Runs once the waiter is in the queue.
+    after_registration: Option<&'a dyn Fn()>,
+    panic: Cell<Option<Box<dyn Any + Send>>>,
+}
+
+/// What ends a wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Need {
+    Permits(usize),
+    Wake,
 }
 
 impl<'a> BlockingWait<'a> {
     #[track_caller]
     pub(crate) fn new(
         queue: &'a WaitQueue,
-        permits: usize,
+        need: Need,
         what: &'static str,
         deadline: Option<Instant>,
     ) -> Self {
-        BlockingWait { queue, permits, deadline, what, site: Location::caller() }
+        let (site, after_registration, panic) = (Location::caller(), None, Cell::new(None));
+        BlockingWait { queue, need, deadline, what, site, after_registration, panic }
+    }
+
+    /// Has `f` run once the waiter is in the queue. A panic of `f` comes out of
+    /// [`BlockingWait::block`] when the wait is over.
+    pub(crate) fn after_registration(self, f: &'a dyn Fn()) -> Self {
+        BlockingWait { after_registration: Some(f), ..self }
     }
 
     /// Waits as the thread's blocker sees fit. Nothing comes back only if there is a deadline.
@@ -115,6 +133,9 @@ impl<'a> BlockingWait<'a> {
             outcome.is_some() || self.deadline.is_some(),
             "blocker contract: a wait without a deadline was given up"
         );
+        if let Some(payload) = self.panic.take() {
+            panic::resume_unwind(payload);
+        }
         outcome
     }
 
@@ -152,9 +173,18 @@ impl<'a> BlockingWait<'a> {
     /// [`BlockingWait::cancel`] has taken it out; nor may this wait's [`Blocker::block`] return.
     /// The waiter must be fresh.
     pub unsafe fn register(&self, waiter: &Waiter) -> Registration {
-        // SAFETY: the caller keeps the same contract; the queue is borrowed for longer than `block`
-        // runs.
-        unsafe { self.queue.register(waiter, self.permits) }
+        let registration = match self.need {
+            // SAFETY: the caller keeps the same contract; the queue is borrowed for longer than
+            // `block` runs.
+            Need::Permits(permits) => unsafe { self.queue.register(waiter, permits) },
+            // SAFETY: as above.
+            Need::Wake => unsafe { self.queue.register_wait(waiter) },
+        };
+        if let (Registration::Registered, Some(f)) = (registration, self.after_registration) {
+            // The waiter's frame must not unwind now.
+            self.panic.set(panic::catch_unwind(AssertUnwindSafe(f)).err());
+        }
+        registration
     }
 
     /// Gives up: takes the waiter out of the queue, unless its wait is over: then this returns the

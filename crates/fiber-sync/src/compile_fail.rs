@@ -21,3 +21,57 @@
 //! let permit = fiber_sync::Semaphore::new(1).acquire();
 //! drop(permit);
 //! ```
+//!
+//! A mutex is as good a place for what cannot be shared, not for what cannot be sent:
+//!
+//! ```
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::Mutex<std::cell::Cell<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::Mutex<std::rc::Rc<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>() {}
+//! is_send::<fiber_sync::Mutex<std::rc::Rc<u8>>>();
+//! ```
+//!
+//! A guard is shared as its value is:
+//!
+//! ```
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::MutexGuard<'static, u8>>();
+//! is_sync::<fiber_sync::OwnedMutexGuard<u8>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::MutexGuard<'static, std::cell::Cell<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::OwnedMutexGuard<std::cell::Cell<u8>>>();
+//! ```
+//!
+//! Nor by way of the mutex that it leads to, if the value cannot be sent:
+//!
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::MutexGuard<'static, std::sync::MutexGuard<'static, u8>>>();
+//! ```
+//!
+//! The value does not leave its guard:
+//!
+//! ```
+//! let mutex = fiber_sync::Mutex::new(1);
+//! let value = *mutex.lock();
+//! assert_eq!(value, 1);
+//! ```
+//! ```compile_fail,E0597
+//! let mutex = fiber_sync::Mutex::new(1);
+//! let value: &i32 = {
+//!     let guard = mutex.lock();
+//!     &guard
+//! };
+//! assert_eq!(*value, 1);
+//! ```

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
-use crate::blocker::BlockingWait;
+use crate::blocker::{BlockingWait, Need};
 use crate::error::TimeoutError;
 
 /// How long a blocking form waits.
@@ -25,6 +25,11 @@ impl Limit {
             Limit::At(deadline) => Some(deadline),
         }
     }
+
+    /// The same limit for several waits in a row.
+    pub(crate) fn fixed(self) -> Limit {
+        self.deadline().map_or(Limit::Never, Limit::At)
+    }
 }
 
 /// Takes permits; waits for them within the limit.
@@ -37,7 +42,7 @@ pub(crate) fn acquire(
     limit: Limit,
 ) -> Result<(), TimeoutError> {
     let outcome = match queue.try_acquire(permits) {
-        None => BlockingWait::new(queue, permits, what, limit.deadline()).block(),
+        None => BlockingWait::new(queue, Need::Permits(permits), what, limit.deadline()).block(),
         ready => ready,
     };
     match outcome {

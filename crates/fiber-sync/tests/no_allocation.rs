@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use fiber_sync::Semaphore;
+use fiber_sync::{Condvar, Mutex, Semaphore};
 
 struct Counting;
 
@@ -68,5 +68,17 @@ fn a_semaphore_allocates_nothing() {
         assert!(semaphore.acquire_timeout(AT_ONCE).is_err());
         let permit = wait_as_task(semaphore.acquire_async(), || semaphore.add_permits(1));
         permit.unwrap().forget();
+    });
+}
+
+#[test]
+fn a_mutex_and_a_condition_variable_allocate_nothing() {
+    let (mutex, changed) = (Mutex::new(()), Condvar::new());
+    allocates_nothing(|| {
+        let guard = mutex.lock();
+        assert!(mutex.lock_timeout(AT_ONCE).is_none());
+        drop(wait_as_task(mutex.lock_async(), || drop(guard)));
+        drop(changed.wait_timeout(mutex.lock(), AT_ONCE));
+        drop(wait_as_task(changed.wait_async(mutex.lock()), || _ = changed.notify_one()));
     });
 }

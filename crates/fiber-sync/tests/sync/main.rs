@@ -4,5 +4,7 @@
 mod common;
 
 mod blocker;
+mod condvar;
+mod mutex;
 mod semaphore;
 mod traits;

@@ -1,5 +1,6 @@
 //! Sizes, and who may be sent and shared.
 
+use std::cell::Cell;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ fn is_value_send<T: Send>(_: &T) {}
 fn primitives_are_compact() {
     if cfg!(target_pointer_width = "64") {
         assert_eq!(size_of::<Semaphore>(), 40);
+        assert_eq!(size_of::<Mutex<()>>(), 40);
+        assert_eq!(size_of::<Condvar>(), 40);
         assert_eq!(size_of::<Waiter>(), 64);
     }
 }
@@ -29,4 +32,20 @@ fn a_semaphore_goes_anywhere() {
     is_value_send(&semaphore.clone().acquire_owned_async());
     is_send::<Closed>();
     is_sync::<TimeoutError>();
+}
+
+#[test]
+fn a_mutex_goes_where_its_value_goes() {
+    is_send_and_sync::<Condvar>();
+    // `Cell` is `Send` alone.
+    is_send_and_sync::<Mutex<Cell<u8>>>();
+    is_send::<MutexGuard<'_, Cell<u8>>>();
+    is_send::<OwnedMutexGuard<Cell<u8>>>();
+    is_send_and_sync::<MutexGuard<'_, u8>>();
+    is_send_and_sync::<OwnedMutexGuard<u8>>();
+    let (mutex, changed) = (Arc::new(Mutex::new(Cell::new(1))), Condvar::new());
+    is_value_send(&mutex.lock_async());
+    is_value_send(&mutex.clone().lock_owned_async());
+    is_value_send(&changed.wait_async(mutex.lock()));
+    is_value_send(&changed.wait_while_async(mutex.lock(), |_| true));
 }
