@@ -75,3 +75,19 @@
 //! };
 //! assert_eq!(*value, 1);
 //! ```
+//!
+//! A channel does not carry to others what cannot be sent:
+//!
+//! ```
+//! fn is_send<T: Send>(_: T) {}
+//! is_send(fiber_sync::channel::unbounded::<u8>());
+//! is_send(fiber_sync::oneshot::channel::<u8>());
+//! ```
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>(_: T) {}
+//! is_send(fiber_sync::channel::unbounded::<std::rc::Rc<u8>>());
+//! ```
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>(_: T) {}
+//! is_send(fiber_sync::oneshot::channel::<std::rc::Rc<u8>>());
+//! ```

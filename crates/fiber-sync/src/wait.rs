@@ -51,3 +51,10 @@ pub(crate) fn acquire(
         None => Err(TimeoutError::TimedOut),
     }
 }
+
+/// Waits within the limit until `queue` is closed. Returns whether it is.
+#[track_caller]
+pub(crate) fn until_closed(queue: &WaitQueue, what: &'static str, limit: Limit) -> bool {
+    queue.is_closed()
+        || BlockingWait::new(queue, Need::Wake, what, limit.deadline()).block().is_some()
+}

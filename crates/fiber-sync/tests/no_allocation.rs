@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use fiber_sync::{Condvar, Mutex, Semaphore};
+use fiber_sync::{Condvar, Mutex, Semaphore, channel};
 
 struct Counting;
 
@@ -80,5 +80,18 @@ fn a_mutex_and_a_condition_variable_allocate_nothing() {
         drop(wait_as_task(mutex.lock_async(), || drop(guard)));
         drop(changed.wait_timeout(mutex.lock(), AT_ONCE));
         drop(wait_as_task(changed.wait_async(mutex.lock()), || _ = changed.notify_one()));
+    });
+}
+
+#[test]
+fn a_bounded_channel_allocates_nothing() {
+    let (sender, receiver) = channel::bounded(1);
+    allocates_nothing(|| {
+        assert!(receiver.recv_timeout(AT_ONCE).is_err());
+        wait_as_task(receiver.recv_async(), || sender.send(1).unwrap()).unwrap();
+        sender.send(2).unwrap();
+        assert!(sender.send_timeout(3, AT_ONCE).is_err());
+        wait_as_task(sender.send_async(3), || _ = receiver.recv().unwrap()).unwrap();
+        receiver.recv().unwrap();
     });
 }

@@ -4,7 +4,9 @@
 mod common;
 
 mod blocker;
+mod channel;
 mod condvar;
 mod mutex;
+mod oneshot;
 mod semaphore;
 mod traits;

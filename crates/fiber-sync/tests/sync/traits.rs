@@ -49,3 +49,18 @@ fn a_mutex_goes_where_its_value_goes() {
     is_value_send(&changed.wait_async(mutex.lock()));
     is_value_send(&changed.wait_while_async(mutex.lock(), |_| true));
 }
+
+#[test]
+fn channels_go_where_their_values_go() {
+    is_send_and_sync::<channel::Sender<Cell<u8>>>();
+    is_send_and_sync::<channel::Receiver<Cell<u8>>>();
+    is_send_and_sync::<oneshot::Sender<Cell<u8>>>();
+    is_send_and_sync::<oneshot::Receiver<Cell<u8>>>();
+    is_send::<channel::IntoIter<Cell<u8>>>();
+    let (sender, receiver) = channel::bounded(1);
+    is_value_send(&sender.send_async(Cell::new(1)));
+    is_value_send(&receiver.recv_async());
+    let (sender, mut receiver) = oneshot::channel::<Cell<u8>>();
+    is_value_send(&sender.closed_async());
+    is_value_send(&receiver.recv_async());
+}
