@@ -91,3 +91,23 @@
 //! fn is_send<T: Send>(_: T) {}
 //! is_send(fiber_sync::oneshot::channel::<std::rc::Rc<u8>>());
 //! ```
+//!
+//! A cell is shared only if its value is, and sent from the thread that makes it only if that can
+//! be sent:
+//!
+//! ```
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::OnceCell<u8>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::OnceCell<std::cell::Cell<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::OnceCell<std::sync::MutexGuard<'static, u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::Lazy<u8, Box<dyn FnOnce() -> u8>>>();
+//! ```

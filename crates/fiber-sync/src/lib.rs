@@ -1,17 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod barrier;
 pub mod blocker;
 pub mod channel;
 #[cfg(doctest)]
 mod compile_fail;
 mod condvar;
 mod error;
+mod event;
 mod mutex;
+mod once;
 pub mod oneshot;
 mod semaphore;
 mod wait;
+mod wait_group;
 
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
+pub use event::{AutoResetEvent, ManualResetEvent};
 pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard};
+pub use once::{Lazy, OnceCell};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use wait_group::{Ticket, WaitGroup};

@@ -1,5 +1,6 @@
 //! What the primitives have in common: how long to wait, and waiting on a queue in both forms.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
@@ -57,4 +58,49 @@ pub(crate) fn acquire(
 pub(crate) fn until_closed(queue: &WaitQueue, what: &'static str, limit: Limit) -> bool {
     queue.is_closed()
         || BlockingWait::new(queue, Need::Wake, what, limit.deadline()).block().is_some()
+}
+
+/// Waits within the limit until `is_over`. Returns whether it is. Whoever makes it so calls
+/// [`WaitQueue::wake_all`] then. What is over stays over.
+#[track_caller]
+pub(crate) fn until(
+    queue: &WaitQueue,
+    what: &'static str,
+    limit: Limit,
+    is_over: impl Fn() -> bool,
+) -> bool {
+    if is_over() {
+        return true;
+    }
+    let deadline = limit.deadline();
+    // PROGRESS: a `wake_all` that came before the registration is made up for. Others who are woken
+    // by this look again.
+    let look_again = || {
+        if is_over() {
+            queue.wake_all();
+        }
+    };
+    loop {
+        let wait = BlockingWait::new(queue, Need::Wake, what, deadline);
+        let is_woken = wait.after_registration(&look_again).block().is_some();
+        if is_over() {
+            return true;
+        }
+        if !is_woken {
+            return false;
+        }
+    }
+}
+
+/// As [`until`], for tasks.
+pub(crate) async fn until_async(queue: &WaitQueue, is_over: impl Fn() -> bool) {
+    while !is_over() {
+        let mut wait = pin!(queue.wait());
+        wait.as_mut().enable();
+        // PROGRESS: as in `until`.
+        if is_over() {
+            return;
+        }
+        let _woken = wait.await;
+    }
 }

@@ -10,7 +10,10 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use fiber_sync::{Condvar, Mutex, Semaphore, channel};
+use fiber_sync::{
+    AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, Semaphore, WaitGroup,
+    channel,
+};
 
 struct Counting;
 
@@ -93,5 +96,34 @@ fn a_bounded_channel_allocates_nothing() {
         assert!(sender.send_timeout(3, AT_ONCE).is_err());
         wait_as_task(sender.send_async(3), || _ = receiver.recv().unwrap()).unwrap();
         receiver.recv().unwrap();
+    });
+}
+
+#[test]
+fn events_barriers_and_groups_allocate_nothing() {
+    let (manual, auto) = (ManualResetEvent::new(false), AutoResetEvent::new(false));
+    let (barrier, group) = (Barrier::new(2), WaitGroup::new(0));
+    allocates_nothing(|| {
+        assert!(!manual.wait_timeout(AT_ONCE) && !auto.wait_timeout(AT_ONCE));
+        wait_as_task(manual.wait_async(), || manual.set());
+        manual.reset();
+        wait_as_task(auto.wait_async(), || auto.set());
+        assert!(barrier.wait_timeout(AT_ONCE).is_none());
+        wait_as_task(barrier.wait_async(), || _ = barrier.wait());
+        let ticket = group.ticket();
+        assert!(!group.wait_timeout(AT_ONCE));
+        wait_as_task(group.wait_async(), || drop(ticket));
+    });
+}
+
+#[test]
+fn a_cell_allocates_nothing() {
+    allocates_nothing(|| {
+        let cell = OnceCell::new();
+        let mut making = pin!(cell.get_or_init_async(std::future::pending));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(making.as_mut().poll(&mut context).is_pending());
+        let waits = cell.get_or_init_async(|| std::future::ready(1));
+        assert!(pin!(waits).poll(&mut context).is_pending());
     });
 }

@@ -3,10 +3,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod barrier;
 mod blocker;
 mod channel;
 mod condvar;
+mod event;
 mod mutex;
+mod once;
 mod oneshot;
 mod semaphore;
 mod traits;
+mod wait_group;

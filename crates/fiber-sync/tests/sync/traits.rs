@@ -18,6 +18,11 @@ fn primitives_are_compact() {
         assert_eq!(size_of::<Semaphore>(), 40);
         assert_eq!(size_of::<Mutex<()>>(), 40);
         assert_eq!(size_of::<Condvar>(), 40);
+        assert_eq!(size_of::<AutoResetEvent>(), 40);
+        assert_eq!(size_of::<ManualResetEvent>(), 48);
+        assert_eq!(size_of::<WaitGroup>(), 48);
+        assert_eq!(size_of::<Barrier>(), 56);
+        assert_eq!(size_of::<OnceCell<u32>>(), 48);
         assert_eq!(size_of::<Waiter>(), 64);
     }
 }
@@ -63,4 +68,28 @@ fn channels_go_where_their_values_go() {
     let (sender, mut receiver) = oneshot::channel::<Cell<u8>>();
     is_value_send(&sender.closed_async());
     is_value_send(&receiver.recv_async());
+}
+
+#[test]
+fn events_barriers_and_groups_go_anywhere() {
+    is_send_and_sync::<ManualResetEvent>();
+    is_send_and_sync::<AutoResetEvent>();
+    is_send_and_sync::<Barrier>();
+    is_send_and_sync::<WaitGroup>();
+    is_send_and_sync::<Ticket<'_>>();
+    let (manual, auto) = (ManualResetEvent::new(true), AutoResetEvent::new(true));
+    is_value_send(&manual.wait_async());
+    is_value_send(&auto.wait_async());
+    is_value_send(&Barrier::new(1).wait_async());
+    is_value_send(&WaitGroup::new(0).wait_async());
+}
+
+#[test]
+fn a_cell_goes_where_its_value_goes() {
+    is_send_and_sync::<OnceCell<u8>>();
+    is_send::<OnceCell<Cell<u8>>>();
+    // The closure is called by one thread only, and goes there.
+    is_send_and_sync::<Lazy<u8, Box<dyn FnOnce() -> u8 + Send>>>();
+    let cell = OnceCell::new();
+    is_value_send(&cell.get_or_init_async(|| std::future::ready(1)));
 }

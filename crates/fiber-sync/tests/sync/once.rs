@@ -1,0 +1,108 @@
+use std::future::{pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use fiber_sync::{Lazy, OnceCell};
+
+use crate::common::{Task, as_fiber, as_thread_and_fiber, block_on};
+
+#[test]
+fn a_value_is_made_once() {
+    let rounds = if cfg!(rustfiber_tsan) { 20 } else { 300 };
+    for _ in 0..rounds {
+        let (cell, made) = (OnceCell::new(), AtomicUsize::new(0));
+        let make = || {
+            thread::yield_now();
+            made.fetch_add(1, SeqCst) + 1
+        };
+        thread::scope(|s| {
+            s.spawn(|| assert_eq!(cell.get_or_init(make), &1));
+            s.spawn(|| as_fiber(|| assert_eq!(cell.get_or_init(make), &1)));
+            s.spawn(|| assert_eq!(block_on(cell.get_or_init_async(|| async { make() })), &1));
+        });
+        assert_eq!(cell.into_inner(), Some(1));
+    }
+}
+
+#[test]
+fn who_fails_leaves_the_turn_to_the_next() {
+    as_thread_and_fiber(|| {
+        let cell = OnceCell::new();
+        assert_eq!(cell.get_or_try_init(|| Err("no")), Err("no"));
+        assert!(catch_unwind(AssertUnwindSafe(|| cell.get_or_init(|| panic!("no")))).is_err());
+        let failed = block_on(cell.get_or_try_init_async(|| ready(Err("no"))));
+        assert_eq!(failed, Err("no"));
+        // Making; and waiting for the turn.
+        let making = Task::waiting(cell.get_or_init_async(pending));
+        let waiting = Task::waiting(cell.get_or_init_async(pending));
+        let mut next = Task::waiting(cell.get_or_init_async(|| ready(5)));
+        drop(waiting);
+        assert!(next.poll().is_none());
+        drop(making);
+        assert_eq!(next.poll(), Some(&5));
+        assert_eq!(cell.get_or_try_init(|| Err("no")), Ok(&5));
+    });
+}
+
+#[test]
+fn whoever_waits_gets_the_value_that_is_made() {
+    as_thread_and_fiber(|| {
+        let cell = OnceCell::new();
+        let mut making = Task::new(cell.get_or_init_async(|| async {
+            let mut polls = 0;
+            std::future::poll_fn(|_| {
+                polls += 1;
+                if polls == 1 { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+            })
+            .await;
+            7
+        }));
+        assert!(making.poll().is_none());
+        let mut waiting = Task::waiting(cell.get_or_init_async(|| ready(8)));
+        assert_eq!(making.poll(), Some(&7));
+        assert_eq!(waiting.poll(), Some(&7));
+        assert_eq!(cell.get_or_init(|| 9), &7);
+    });
+}
+
+#[test]
+fn a_cell_is_set_once() {
+    let mut cell = OnceCell::new();
+    assert_eq!((cell.get(), cell.set(1), cell.set(2)), (None, Ok(()), Err(2)));
+    *cell.get_mut().unwrap() += 1;
+    assert_eq!(cell.get(), Some(&2));
+    let cell = OnceCell::from(3);
+    assert_eq!((cell.set(4), cell.get_or_init(|| 5)), (Err(4), &3));
+}
+
+#[test]
+fn a_lazy_value_is_made_when_it_is_used() {
+    static LAZY: Lazy<AtomicUsize> = Lazy::new(AtomicUsize::default);
+    assert!(Lazy::get(&LAZY).is_none());
+    thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| LAZY.fetch_add(1, SeqCst));
+            s.spawn(|| block_on(Lazy::force_async(&LAZY)).fetch_add(1, SeqCst));
+        }
+    });
+    assert_eq!(Lazy::get(&LAZY).unwrap().load(SeqCst), 6);
+    assert_eq!(*Lazy::<u8>::default(), 0);
+}
+
+#[test]
+fn a_lazy_value_whose_making_panicked_is_refused() {
+    let lazy: Lazy<u8> = Lazy::new(|| panic!("no"));
+    for _ in 0..2 {
+        assert!(catch_unwind(AssertUnwindSafe(|| *lazy)).is_err());
+    }
+}
+
+#[test]
+fn debug_shows_the_value_if_there_is_one() {
+    let cell = OnceCell::new();
+    assert_eq!(format!("{cell:?}"), "OnceCell(<empty>)");
+    cell.set(1).unwrap();
+    assert_eq!(format!("{cell:?}"), "OnceCell(1)");
+    assert_eq!(format!("{:?}", Lazy::<u8>::default()), "Lazy(OnceCell(<empty>))");
+}
