@@ -111,3 +111,36 @@
 //! fn is_sync<T: Sync>() {}
 //! is_sync::<fiber_sync::Lazy<u8, Box<dyn FnOnce() -> u8>>>();
 //! ```
+//!
+//! An `RwLock` is shared only if its value may be, for readers share it; its guards stay where it
+//! is then:
+//!
+//! ```
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::RwLock<u8>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::RwLock<std::cell::Cell<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_sync<T: Sync>() {}
+//! is_sync::<fiber_sync::RwLock<std::sync::MutexGuard<'static, u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>() {}
+//! is_send::<fiber_sync::RwLockReadGuard<'static, std::cell::Cell<u8>>>();
+//! ```
+//! ```compile_fail,E0277
+//! fn is_send<T: Send>() {}
+//! is_send::<fiber_sync::OwnedRwLockWriteGuard<std::cell::Cell<u8>>>();
+//! ```
+//!
+//! Readers do not write:
+//!
+//! ```
+//! *fiber_sync::RwLock::new(1).write() = 2;
+//! ```
+//! ```compile_fail,E0594
+//! *fiber_sync::RwLock::new(1).read() = 2;
+//! ```

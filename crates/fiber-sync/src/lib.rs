@@ -11,6 +11,7 @@ mod event;
 mod mutex;
 mod once;
 pub mod oneshot;
+mod rwlock;
 mod semaphore;
 mod wait;
 mod wait_group;
@@ -21,5 +22,8 @@ pub use error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, Try
 pub use event::{AutoResetEvent, ManualResetEvent};
 pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard};
 pub use once::{Lazy, OnceCell};
+pub use rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use wait_group::{Ticket, WaitGroup};

@@ -11,8 +11,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use fiber_sync::{
-    AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, Semaphore, WaitGroup,
-    channel,
+    AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore,
+    WaitGroup, channel,
 };
 
 struct Counting;
@@ -125,5 +125,16 @@ fn a_cell_allocates_nothing() {
         assert!(making.as_mut().poll(&mut context).is_pending());
         let waits = cell.get_or_init_async(|| std::future::ready(1));
         assert!(pin!(waits).poll(&mut context).is_pending());
+    });
+}
+
+#[test]
+fn a_lock_allocates_nothing() {
+    let lock = RwLock::new(());
+    allocates_nothing(|| {
+        let guard = lock.write();
+        assert!(lock.read_timeout(AT_ONCE).is_none() && lock.write_timeout(AT_ONCE).is_none());
+        let guard = wait_as_task(lock.read_async(), || drop(guard));
+        drop(wait_as_task(lock.write_async(), || drop(guard)));
     });
 }

@@ -11,6 +11,7 @@ mod event;
 mod mutex;
 mod once;
 mod oneshot;
+mod rwlock;
 mod semaphore;
 mod traits;
 mod wait_group;

@@ -17,6 +17,7 @@ fn primitives_are_compact() {
     if cfg!(target_pointer_width = "64") {
         assert_eq!(size_of::<Semaphore>(), 40);
         assert_eq!(size_of::<Mutex<()>>(), 40);
+        assert_eq!(size_of::<RwLock<()>>(), 40);
         assert_eq!(size_of::<Condvar>(), 40);
         assert_eq!(size_of::<AutoResetEvent>(), 40);
         assert_eq!(size_of::<ManualResetEvent>(), 48);
@@ -92,4 +93,19 @@ fn a_cell_goes_where_its_value_goes() {
     is_send_and_sync::<Lazy<u8, Box<dyn FnOnce() -> u8 + Send>>>();
     let cell = OnceCell::new();
     is_value_send(&cell.get_or_init_async(|| std::future::ready(1)));
+}
+
+#[test]
+fn a_lock_goes_where_its_value_goes() {
+    is_send_and_sync::<RwLock<u8>>();
+    is_send::<RwLock<Cell<u8>>>();
+    is_send_and_sync::<RwLockReadGuard<'_, u8>>();
+    is_send_and_sync::<RwLockWriteGuard<'_, u8>>();
+    is_send_and_sync::<OwnedRwLockReadGuard<u8>>();
+    is_send_and_sync::<OwnedRwLockWriteGuard<u8>>();
+    let lock = Arc::new(RwLock::new(1));
+    is_value_send(&lock.read_async());
+    is_value_send(&lock.write_async());
+    is_value_send(&lock.clone().read_owned_async());
+    is_value_send(&lock.clone().write_owned_async());
 }
