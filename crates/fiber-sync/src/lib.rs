@@ -11,6 +11,7 @@ mod event;
 mod mutex;
 mod once;
 pub mod oneshot;
+mod policy;
 mod rwlock;
 mod semaphore;
 mod wait;
@@ -22,6 +23,7 @@ pub use error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, Try
 pub use event::{AutoResetEvent, ManualResetEvent};
 pub use mutex::{Mutex, MutexGuard, OwnedMutexGuard};
 pub use once::{Lazy, OnceCell};
+pub use policy::{Fair, Policy, Unfair};
 pub use rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };

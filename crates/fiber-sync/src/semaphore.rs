@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
-use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::error::{Closed, TimeoutError, TryError};
-use crate::wait::{self, Limit};
+use crate::policy::{Fair, Policy, Unfair};
+use crate::wait::Limit;
 
-/// A count of permits. Who wants some that are not there waits in line: first come, first served.
+/// A count of permits. Who wants some that are not there waits.
 ///
-/// Fair: permits that are released go to whoever has waited longest, and who comes later waits
-/// behind a waiter even if it wants less. 40 bytes, and waiting allocates nothing. A semaphore that
-/// many cores use belongs into a `CachePadded` of its own.
+/// [`Semaphore::new`] makes a [`Fair`] one: permits that are released go to whoever has waited
+/// longest, and who comes later waits behind a waiter even if it wants less. [`Semaphore::unfair`]
+/// makes an [`Unfair`] one, where whoever comes first takes them.
+///
+/// 40 bytes (unfair: 48), and waiting allocates nothing. A semaphore that many cores use belongs
+/// into a `CachePadded` of its own.
 ///
 /// Permits come back when they are dropped, also by a panic: there is no poisoning.
 ///
@@ -30,12 +33,9 @@ use crate::wait::{self, Limit};
 /// drop(second);
 /// assert!(connections.try_acquire().is_ok());
 /// ```
-pub struct Semaphore {
-    queue: WaitQueue,
+pub struct Semaphore<P: Policy = Fair> {
+    policy: P,
 }
-
-/// How many waits on semaphores are named.
-const WHAT: &str = "Semaphore";
 
 impl Semaphore {
     /// The most permits that a semaphore may have.
@@ -48,9 +48,23 @@ impl Semaphore {
     /// Panics if `permits` exceeds [`Semaphore::MAX_PERMITS`].
     #[must_use]
     pub const fn new(permits: usize) -> Self {
-        Semaphore { queue: WaitQueue::new(permits) }
+        Semaphore { policy: Fair::new(permits) }
     }
+}
 
+impl Semaphore<Unfair> {
+    /// Creates a semaphore that prefers throughput to fairness: see [`Unfair`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Semaphore::new`].
+    #[must_use]
+    pub const fn unfair(permits: usize) -> Self {
+        Semaphore { policy: Unfair::new(permits) }
+    }
+}
+
+impl<P: Policy> Semaphore<P> {
     /// Takes a permit; waits for it if necessary.
     ///
     /// # Errors
@@ -61,7 +75,7 @@ impl Semaphore {
     ///
     /// Suspends the fiber, or parks the plain thread.
     #[track_caller]
-    pub fn acquire(&self) -> Result<SemaphorePermit<'_>, Closed> {
+    pub fn acquire(&self) -> Result<SemaphorePermit<'_, P>, Closed> {
         self.acquire_many(1)
     }
 
@@ -74,16 +88,16 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// Dropping the future loses its place in line, and nothing else.
-    pub async fn acquire_async(&self) -> Result<SemaphorePermit<'_>, Closed> {
+    pub async fn acquire_async(&self) -> Result<SemaphorePermit<'_, P>, Closed> {
         self.acquire_many_async(1).await
     }
 
-    /// Takes a permit, if that takes no waiting. While somebody waits there is none to take.
+    /// Takes a permit, if that takes no waiting. While somebody waits a fair semaphore has none.
     ///
     /// # Errors
     ///
     /// [`TryError`] says why there is none.
-    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryError> {
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_, P>, TryError> {
         self.try_acquire_many(1)
     }
 
@@ -98,7 +112,10 @@ impl Semaphore {
     ///
     /// As [`Semaphore::acquire`], for at most about `timeout`.
     #[track_caller]
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<SemaphorePermit<'_>, TimeoutError> {
+    pub fn acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<SemaphorePermit<'_, P>, TimeoutError> {
         self.acquire_many_timeout(1, timeout)
     }
 
@@ -112,7 +129,10 @@ impl Semaphore {
     ///
     /// As [`Semaphore::acquire`], at most until about `deadline`.
     #[track_caller]
-    pub fn acquire_deadline(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, TimeoutError> {
+    pub fn acquire_deadline(
+        &self,
+        deadline: Instant,
+    ) -> Result<SemaphorePermit<'_, P>, TimeoutError> {
         self.acquire_many_deadline(1, deadline)
     }
 
@@ -130,7 +150,7 @@ impl Semaphore {
     ///
     /// As [`Semaphore::acquire`]; for ever if there are never that many.
     #[track_caller]
-    pub fn acquire_many(&self, count: usize) -> Result<SemaphorePermit<'_>, Closed> {
+    pub fn acquire_many(&self, count: usize) -> Result<SemaphorePermit<'_, P>, Closed> {
         match self.block(count, Limit::Never) {
             Ok(permits) => Ok(permits),
             // There is no limit.
@@ -152,11 +172,9 @@ impl Semaphore {
     ///
     /// As [`Semaphore::acquire_async`]: permits that were granted, and not returned, go to the
     /// next.
-    pub async fn acquire_many_async(&self, count: usize) -> Result<SemaphorePermit<'_>, Closed> {
-        match self.queue.acquire(count).await {
-            Outcome::Granted | Outcome::Woken => Ok(SemaphorePermit { semaphore: self, count }),
-            Outcome::Closed => Err(Closed),
-        }
+    pub async fn acquire_many_async(&self, count: usize) -> Result<SemaphorePermit<'_, P>, Closed> {
+        self.policy.acquire_async(count).await?;
+        Ok(SemaphorePermit { semaphore: self, count })
     }
 
     /// Takes `count` permits at once, if that takes no waiting.
@@ -164,14 +182,9 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`Semaphore::try_acquire`].
-    pub fn try_acquire_many(&self, count: usize) -> Result<SemaphorePermit<'_>, TryError> {
-        match self.queue.try_acquire(count) {
-            Some(Outcome::Granted | Outcome::Woken) => {
-                Ok(SemaphorePermit { semaphore: self, count })
-            }
-            Some(Outcome::Closed) => Err(TryError::Closed),
-            None => Err(TryError::WouldBlock),
-        }
+    pub fn try_acquire_many(&self, count: usize) -> Result<SemaphorePermit<'_, P>, TryError> {
+        self.policy.try_acquire(count)?;
+        Ok(SemaphorePermit { semaphore: self, count })
     }
 
     /// As [`Semaphore::acquire_many`], but gives up after `timeout`.
@@ -192,7 +205,7 @@ impl Semaphore {
         &self,
         count: usize,
         timeout: Duration,
-    ) -> Result<SemaphorePermit<'_>, TimeoutError> {
+    ) -> Result<SemaphorePermit<'_, P>, TimeoutError> {
         self.block(count, Limit::After(timeout))
     }
 
@@ -214,13 +227,13 @@ impl Semaphore {
         &self,
         count: usize,
         deadline: Instant,
-    ) -> Result<SemaphorePermit<'_>, TimeoutError> {
+    ) -> Result<SemaphorePermit<'_, P>, TimeoutError> {
         self.block(count, Limit::At(deadline))
     }
 
     #[track_caller]
-    fn block(&self, count: usize, limit: Limit) -> Result<SemaphorePermit<'_>, TimeoutError> {
-        wait::acquire(&self.queue, count, WHAT, limit)?;
+    fn block(&self, count: usize, limit: Limit) -> Result<SemaphorePermit<'_, P>, TimeoutError> {
+        self.policy.acquire(count, limit)?;
         Ok(SemaphorePermit { semaphore: self, count })
     }
 
@@ -234,7 +247,7 @@ impl Semaphore {
     ///
     /// As [`Semaphore::acquire`].
     #[track_caller]
-    pub fn acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, Closed> {
+    pub fn acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit<P>, Closed> {
         self.acquire_many_owned(1)
     }
 
@@ -247,7 +260,7 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`Semaphore::acquire_async`].
-    pub async fn acquire_owned_async(self: Arc<Self>) -> Result<OwnedSemaphorePermit, Closed> {
+    pub async fn acquire_owned_async(self: Arc<Self>) -> Result<OwnedSemaphorePermit<P>, Closed> {
         self.acquire_many_owned_async(1).await
     }
 
@@ -270,7 +283,7 @@ impl Semaphore {
     pub fn acquire_many_owned(
         self: Arc<Self>,
         count: usize,
-    ) -> Result<OwnedSemaphorePermit, Closed> {
+    ) -> Result<OwnedSemaphorePermit<P>, Closed> {
         self.acquire_many(count)?.forget();
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
@@ -291,21 +304,21 @@ impl Semaphore {
     pub async fn acquire_many_owned_async(
         self: Arc<Self>,
         count: usize,
-    ) -> Result<OwnedSemaphorePermit, Closed> {
+    ) -> Result<OwnedSemaphorePermit<P>, Closed> {
         self.acquire_many_async(count).await?.forget();
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 
-    /// Adds `count` permits, and wakes those for whom they suffice, in order of arrival. Never
+    /// Adds `count` permits, and wakes those for whom they may suffice, in order of arrival. Never
     /// blocks.
     ///
     /// # Panics
     ///
-    /// Panics if there would be more than [`Semaphore::MAX_PERMITS`]; while somebody waits, those
-    /// above the limit are dropped instead. A panic of a task's waker comes out of this when
-    /// everybody has been woken.
+    /// Panics if there would be more than [`Semaphore::MAX_PERMITS`]; of a fair semaphore, those
+    /// above the limit are dropped instead while somebody waits. A panic of a task's waker comes
+    /// out of this when everybody has been woken.
     pub fn add_permits(&self, count: usize) {
-        self.queue.release(count);
+        self.policy.release(count);
     }
 
     /// Takes up to `count` permits away for good, of those that nobody has. Returns how many.
@@ -330,7 +343,7 @@ impl Semaphore {
     /// waits.
     #[must_use]
     pub fn available_permits(&self) -> usize {
-        self.queue.available_permits()
+        self.policy.available()
     }
 
     /// Refuses all further permits, and ends every wait. Permits that are out may be dropped as
@@ -338,17 +351,17 @@ impl Semaphore {
     ///
     /// A waiter may still be granted permits that another thread releases at the same time.
     pub fn close(&self) {
-        self.queue.close();
+        self.policy.queue().close();
     }
 
     /// Tells whether the semaphore has been closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.policy.queue().is_closed()
     }
 }
 
-impl fmt::Debug for Semaphore {
+impl<P: Policy> fmt::Debug for Semaphore<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
             .field("available_permits", &self.available_permits())
@@ -359,25 +372,25 @@ impl fmt::Debug for Semaphore {
 
 /// Permits of a [`Semaphore`], which go back when this is dropped.
 #[must_use = "the permits go back at once if this is not kept"]
-pub struct SemaphorePermit<'a> {
-    semaphore: &'a Semaphore,
+pub struct SemaphorePermit<'a, P: Policy = Fair> {
+    semaphore: &'a Semaphore<P>,
     count: usize,
 }
 
 /// Permits of a [`Semaphore`] that they keep alive, which go back when this is dropped.
 #[must_use = "the permits go back at once if this is not kept"]
-pub struct OwnedSemaphorePermit {
-    semaphore: Arc<Semaphore>,
+pub struct OwnedSemaphorePermit<P: Policy = Fair> {
+    semaphore: Arc<Semaphore<P>>,
     count: usize,
 }
 
-impl SemaphorePermit<'_> {
+impl<P: Policy> SemaphorePermit<'_, P> {
     /// Has the permits keep the semaphore alive instead of borrowing it.
     ///
     /// # Panics
     ///
     /// Panics if `semaphore` is another than that of the permits.
-    pub fn into_owned(self, semaphore: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    pub fn into_owned(self, semaphore: Arc<Semaphore<P>>) -> OwnedSemaphorePermit<P> {
         assert!(
             std::ptr::eq(self.semaphore, &raw const *semaphore),
             "semaphore contract: `into_owned` with another semaphore"
@@ -390,7 +403,7 @@ impl SemaphorePermit<'_> {
 
 macro_rules! permit {
     ($permit:ty, $name:literal) => {
-        impl $permit {
+        impl<P: Policy> $permit {
             /// Returns how many permits these are.
             #[must_use]
             pub fn count(&self) -> usize {
@@ -422,14 +435,14 @@ macro_rules! permit {
             }
         }
 
-        impl Drop for $permit {
+        impl<P: Policy> Drop for $permit {
             #[inline]
             fn drop(&mut self) {
                 self.semaphore.add_permits(self.count);
             }
         }
 
-        impl fmt::Debug for $permit {
+        impl<P: Policy> fmt::Debug for $permit {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct($name).field("count", &self.count).finish()
             }
@@ -437,5 +450,5 @@ macro_rules! permit {
     };
 }
 
-permit!(SemaphorePermit<'_>, "SemaphorePermit");
-permit!(OwnedSemaphorePermit, "OwnedSemaphorePermit");
+permit!(SemaphorePermit<'_, P>, "SemaphorePermit");
+permit!(OwnedSemaphorePermit<P>, "OwnedSemaphorePermit");

@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use fiber_sync::{
-    AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore,
+    AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, Policy, RwLock, Semaphore,
     WaitGroup, channel,
 };
 
@@ -65,13 +65,16 @@ const AT_ONCE: Duration = Duration::ZERO;
 
 #[test]
 fn a_semaphore_allocates_nothing() {
-    let semaphore = Semaphore::new(0);
-    allocates_nothing(|| {
-        // In line, and given up.
-        assert!(semaphore.acquire_timeout(AT_ONCE).is_err());
-        let permit = wait_as_task(semaphore.acquire_async(), || semaphore.add_permits(1));
-        permit.unwrap().forget();
-    });
+    fn check<P: Policy>(semaphore: &Semaphore<P>) {
+        allocates_nothing(|| {
+            // In line, and given up.
+            assert!(semaphore.acquire_timeout(AT_ONCE).is_err());
+            let permit = wait_as_task(semaphore.acquire_async(), || semaphore.add_permits(1));
+            permit.unwrap().forget();
+        });
+    }
+    check(&Semaphore::new(0));
+    check(&Semaphore::unfair(0));
 }
 
 #[test]

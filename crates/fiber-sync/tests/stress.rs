@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use fiber_sync::{Mutex, RwLock, Semaphore, channel};
+use fiber_sync::{Mutex, Policy, RwLock, Semaphore, channel};
 
 use common::{Random, as_fiber, seed};
 
@@ -69,10 +69,20 @@ fn pause(random: &mut Random) {
     (0..random.below(50)).for_each(|_| std::hint::spin_loop());
 }
 
+const TOTAL: usize = 4;
+
 #[test]
-fn no_permit_of_a_semaphore_is_lost_or_made() {
-    const TOTAL: usize = 4;
-    let semaphore = Arc::new(Semaphore::new(TOTAL));
+fn no_permit_of_a_fair_semaphore_is_lost_or_made() {
+    no_permit_is_lost_or_made(Semaphore::new(TOTAL));
+}
+
+#[test]
+fn no_permit_of_an_unfair_semaphore_is_lost_or_made() {
+    no_permit_is_lost_or_made(Semaphore::unfair(TOTAL));
+}
+
+fn no_permit_is_lost_or_made<P: Policy + 'static>(semaphore: Semaphore<P>) {
+    let semaphore = Arc::new(semaphore);
     let held = AtomicUsize::new(0);
     on_all_kinds(|random| {
         for _ in 0..scaled(30_000) {

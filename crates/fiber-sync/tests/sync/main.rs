@@ -14,4 +14,5 @@ mod oneshot;
 mod rwlock;
 mod semaphore;
 mod traits;
+mod unfair;
 mod wait_group;

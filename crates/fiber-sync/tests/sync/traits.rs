@@ -16,6 +16,7 @@ fn is_value_send<T: Send>(_: &T) {}
 fn primitives_are_compact() {
     if cfg!(target_pointer_width = "64") {
         assert_eq!(size_of::<Semaphore>(), 40);
+        assert_eq!(size_of::<Semaphore<Unfair>>(), 48);
         assert_eq!(size_of::<Mutex<()>>(), 40);
         assert_eq!(size_of::<RwLock<()>>(), 40);
         assert_eq!(size_of::<Condvar>(), 40);
@@ -36,6 +37,9 @@ fn a_semaphore_goes_anywhere() {
     let semaphore = Arc::new(Semaphore::new(1));
     is_value_send(&semaphore.acquire_async());
     is_value_send(&semaphore.clone().acquire_owned_async());
+    is_send_and_sync::<Semaphore<Unfair>>();
+    is_send_and_sync::<OwnedSemaphorePermit<Unfair>>();
+    is_value_send(&Semaphore::unfair(1).acquire_async());
     is_send::<Closed>();
     is_sync::<TimeoutError>();
 }
