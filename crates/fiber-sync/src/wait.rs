@@ -104,3 +104,22 @@ pub(crate) async fn until_async(queue: &WaitQueue, is_over: impl Fn() -> bool) {
         let _woken = wait.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_task_looks_again_when_it_has_registered() {
+        let queue = WaitQueue::new(0);
+        let looks = Cell::new(0);
+        // What is waited for comes between the first look and the registration.
+        let is_over = || looks.replace(looks.get() + 1) > 0;
+        let wait = pin!(until_async(&queue, is_over));
+        assert_eq!(wait.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()));
+        assert_eq!(queue.waiter_count(), 0);
+    }
+}

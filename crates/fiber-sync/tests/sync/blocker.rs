@@ -1,10 +1,13 @@
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, install};
-use fiber_sync::{Semaphore, TimeoutError};
+use fiber_sync::{
+    Barrier, Condvar, ManualResetEvent, Mutex, Semaphore, TimeoutError, Unfair, WaitGroup,
+};
 
 use crate::common::{BLOCKED, Fibers, LAST_WAIT, REGISTERED, as_fiber, eventually};
 
@@ -100,4 +103,75 @@ fn a_blocker_must_not_give_up_without_a_deadline() {
     let _installed = install(&GivesUp);
     let semaphore = Semaphore::new(0);
     assert!(catch_unwind(AssertUnwindSafe(|| _ = semaphore.acquire())).is_err());
+}
+
+/// Runs `meanwhile` between the beginning of the wait that `wait` makes, and its registration.
+fn in_between(wait: impl FnOnce(), meanwhile: impl FnOnce() + 'static) {
+    thread_local! {
+        static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+    struct InBetween;
+    // SAFETY: returns what `park_thread` returns.
+    unsafe impl Blocker for InBetween {
+        fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+            if let Some(meanwhile) = MEANWHILE.take() {
+                meanwhile();
+            }
+            wait.park_thread()
+        }
+    }
+    MEANWHILE.set(Some(Box::new(meanwhile)));
+    let _installed = install(&InBetween);
+    wait();
+    assert!(MEANWHILE.take().is_none(), "nobody has waited");
+}
+
+#[test]
+fn what_happens_between_the_look_and_the_registration_is_not_missed() {
+    let limit = Duration::from_secs(1);
+    let begin = Instant::now();
+
+    static EVENT: ManualResetEvent = ManualResetEvent::new(false);
+    in_between(|| assert!(EVENT.wait_timeout(limit)), || EVENT.set());
+    static PULSED: ManualResetEvent = ManualResetEvent::new(false);
+    let pulse = || {
+        PULSED.set();
+        PULSED.reset();
+    };
+    in_between(|| assert!(PULSED.wait_timeout(limit)), pulse);
+
+    static GROUP: WaitGroup = WaitGroup::new(2);
+    in_between(|| assert!(GROUP.wait_at_most_timeout(1, limit)), || GROUP.done());
+    static BARRIER: Barrier = Barrier::new(2);
+    in_between(
+        || assert!(!BARRIER.wait_timeout(limit).unwrap().is_leader()),
+        || assert!(BARRIER.wait().is_leader()),
+    );
+
+    static PERMITS: Semaphore = Semaphore::new(0);
+    in_between(|| PERMITS.acquire_timeout(limit).unwrap().forget(), || PERMITS.add_permits(1));
+    static UNFAIR: Semaphore<Unfair> = Semaphore::unfair(0);
+    in_between(|| UNFAIR.acquire_timeout(limit).unwrap().forget(), || UNFAIR.add_permits(1));
+    in_between(
+        || UNFAIR.acquire_many_timeout(2, limit).unwrap().forget(),
+        || {
+            UNFAIR.add_permits(2);
+        },
+    );
+
+    assert!(begin.elapsed() < limit, "a wait ended by its limit alone");
+}
+
+#[test]
+fn a_mutex_is_unlocked_after_the_registration() {
+    static MUTEX: Mutex<()> = Mutex::new(());
+    static CHANGED: Condvar = Condvar::new();
+    let wait = || {
+        let limit = Duration::from_millis(1);
+        let (guard, result) = CHANGED.wait_timeout(MUTEX.lock(), limit);
+        assert!(result.timed_out());
+        drop(guard);
+    };
+    in_between(wait, || assert!(MUTEX.try_lock().is_none()));
+    assert!(MUTEX.try_lock().is_some());
 }

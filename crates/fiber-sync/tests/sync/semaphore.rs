@@ -1,5 +1,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -115,20 +116,31 @@ fn a_wait_ends_in_time_and_leaves_nothing_behind() {
 
 #[test]
 fn a_timeout_in_the_instant_of_the_grant_loses_no_permit() {
-    let rounds = if cfg!(rustfiber_tsan) { 200 } else { 2_000 };
+    let attempts = if cfg!(rustfiber_tsan) { 5_000 } else { 100_000 };
     as_thread_and_fiber(|| {
-        let semaphore = Semaphore::new(0);
-        for round in 0..rounds {
-            thread::scope(|s| {
-                s.spawn(|| semaphore.add_permits(1));
-                let timeout = Duration::from_micros(round % 50);
-                match semaphore.acquire_timeout(timeout) {
-                    Ok(permit) => permit.forget(),
-                    Err(_) => semaphore.acquire().unwrap().forget(),
+        let (semaphore, is_over) = (Semaphore::new(0), AtomicBool::new(false));
+        let mut granted = 0;
+        let released = thread::scope(|s| {
+            let releaser = s.spawn(|| {
+                let mut released = 0;
+                while !is_over.load(Relaxed) {
+                    if semaphore.available_permits() == 0 {
+                        semaphore.add_permits(1);
+                        released += 1;
+                    }
                 }
+                released
             });
-            assert_eq!(semaphore.available_permits(), 0);
-        }
+            for _ in 0..attempts {
+                if let Ok(permit) = semaphore.acquire_timeout(Duration::ZERO) {
+                    permit.forget();
+                    granted += 1;
+                }
+            }
+            is_over.store(true, Relaxed);
+            releaser.join().unwrap()
+        });
+        assert_eq!(granted + semaphore.available_permits(), released);
     });
 }
 
