@@ -102,9 +102,16 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
 
 impl Fiber {
     fn current() -> &'static Fiber {
+        /// Every fiber ever made, for those who look for leaks.
+        static ALL: Mutex<Vec<&'static Fiber>> = Mutex::new(Vec::new());
+        fn new() -> &'static Fiber {
+            let fiber = Fiber { wakes: Mutex::new(0), woken: Condvar::new() };
+            let fiber: &'static Fiber = Box::leak(Box::new(fiber));
+            ALL.lock().unwrap().push(fiber);
+            fiber
+        }
         thread_local! {
-            static FIBER: &'static Fiber =
-                Box::leak(Box::new(Fiber { wakes: Mutex::new(0), woken: Condvar::new() }));
+            static FIBER: &'static Fiber = new();
         }
         FIBER.with(|fiber| *fiber)
     }
