@@ -144,3 +144,16 @@
 //! ```compile_fail,E0594
 //! *fiber_sync::RwLock::new(1).read() = 2;
 //! ```
+//!
+//! Without poisoning, a mutex is not for use after a panic, unless somebody says so:
+//!
+//! ```
+//! use std::panic::{AssertUnwindSafe, catch_unwind};
+//! let mutex = fiber_sync::Mutex::new(1);
+//! assert!(catch_unwind(AssertUnwindSafe(|| *mutex.lock())).is_ok());
+//! ```
+//! ```compile_fail,E0277
+//! use std::panic::catch_unwind;
+//! let mutex = fiber_sync::Mutex::new(1);
+//! assert!(catch_unwind(|| *mutex.lock()).is_ok());
+//! ```

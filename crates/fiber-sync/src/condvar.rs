@@ -19,7 +19,8 @@ use crate::wait::Limit;
 /// every condition variable, a wait may end without a notification: use the `_while` forms, or a
 /// loop. One condition variable may serve several mutexes.
 ///
-/// 40 bytes; waiting allocates nothing. Whoever is notified then waits in the mutex's line.
+/// 40 bytes; waiting allocates nothing. Whoever is notified is woken, and then waits in the mutex's
+/// line: [`Condvar::notify_all`] wakes all, of whom one can go on.
 ///
 /// # Examples
 ///

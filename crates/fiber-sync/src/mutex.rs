@@ -16,8 +16,8 @@ use crate::wait::{self, Limit};
 /// Fair: an unlock hands the mutex over to the longest waiter. 40 bytes and the value; waiting
 /// allocates nothing. A mutex that many cores use belongs into a `CachePadded` of its own.
 ///
-/// There is no poisoning: a holder that panics unlocks, and leaves the value as it is. Locking it
-/// twice in a row without unlocking waits for ever.
+/// There is no poisoning: a holder that panics unlocks, and leaves the value as it is; so a mutex
+/// is not `UnwindSafe`. Locking it twice in a row without unlocking waits for ever.
 ///
 /// Guards belong to no thread: a task may hold one across an `.await`, a fiber across whatever
 /// suspends it.

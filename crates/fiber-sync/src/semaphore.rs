@@ -89,7 +89,8 @@ impl<P: Policy> Semaphore<P> {
     ///
     /// Dropping the future loses its place in line, and nothing else.
     pub async fn acquire_async(&self) -> Result<SemaphorePermit<'_, P>, Closed> {
-        self.acquire_many_async(1).await
+        self.policy.acquire_async(1).await?;
+        Ok(SemaphorePermit { semaphore: self, count: 1 })
     }
 
     /// Takes a permit, if that takes no waiting. While somebody waits a fair semaphore has none.
@@ -261,7 +262,8 @@ impl<P: Policy> Semaphore<P> {
     ///
     /// As [`Semaphore::acquire_async`].
     pub async fn acquire_owned_async(self: Arc<Self>) -> Result<OwnedSemaphorePermit<P>, Closed> {
-        self.acquire_many_owned_async(1).await
+        self.policy.acquire_async(1).await?;
+        Ok(OwnedSemaphorePermit { semaphore: self, count: 1 })
     }
 
     /// As [`Semaphore::acquire_many`]; the permits keep the semaphore alive.
@@ -284,7 +286,11 @@ impl<P: Policy> Semaphore<P> {
         self: Arc<Self>,
         count: usize,
     ) -> Result<OwnedSemaphorePermit<P>, Closed> {
-        self.acquire_many(count)?.forget();
+        match self.policy.acquire(count, Limit::Never) {
+            Ok(()) => (),
+            // There is no limit.
+            Err(TimeoutError::Closed | TimeoutError::TimedOut) => return Err(Closed),
+        }
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 
@@ -305,7 +311,7 @@ impl<P: Policy> Semaphore<P> {
         self: Arc<Self>,
         count: usize,
     ) -> Result<OwnedSemaphorePermit<P>, Closed> {
-        self.acquire_many_async(count).await?.forget();
+        self.policy.acquire_async(count).await?;
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 

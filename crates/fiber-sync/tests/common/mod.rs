@@ -77,9 +77,6 @@ thread_local! {
     pub(crate) static LAST_WAIT: Cell<&'static str> = const { Cell::new("") };
 }
 
-/// Counts the fibers that have registered.
-pub(crate) static REGISTERED: AtomicUsize = AtomicUsize::new(0);
-
 /// A blocker whose fibers are threads. As a runtime would, it relies on exactly one wake of each
 /// fiber whose wait ended otherwise than by `cancel`, and on none of others.
 pub(crate) struct Fibers;
@@ -150,7 +147,6 @@ unsafe impl Blocker for Fibers {
         if let Registration::Ready(outcome) = unsafe { wait.register(&waiter) } {
             return Some(outcome);
         }
-        REGISTERED.fetch_add(1, SeqCst);
         if !fiber.suspend(wait.deadline()) {
             // SAFETY: registered.
             match unsafe { wait.cancel(&waiter) } {
@@ -179,13 +175,6 @@ pub(crate) fn as_fiber<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         });
         fiber.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-/// Waits until `condition` holds.
-pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    while !condition() {
-        thread::yield_now();
-    }
 }
 
 /// A small generator (SplitMix64), so that a failure can be replayed from the seed it prints.

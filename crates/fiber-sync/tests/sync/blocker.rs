@@ -1,7 +1,5 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering::SeqCst;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, install};
@@ -9,22 +7,14 @@ use fiber_sync::{
     Barrier, Condvar, ManualResetEvent, Mutex, Semaphore, TimeoutError, Unfair, WaitGroup,
 };
 
-use crate::common::{BLOCKED, Fibers, LAST_WAIT, REGISTERED, as_fiber, eventually};
+use crate::common::{BLOCKED, Fibers, LAST_WAIT, as_fiber};
 
 #[test]
 fn the_installed_blocker_carries_waits_out() {
-    let semaphore = Semaphore::new(0);
-    thread::scope(|s| {
-        let before = REGISTERED.load(SeqCst);
-        let fiber = s.spawn(|| {
-            let _installed = install(&Fibers);
-            semaphore.acquire().unwrap().forget();
-            (BLOCKED.get(), LAST_WAIT.get())
-        });
-        // Another test's fiber may be the one that is seen: the permit waits then.
-        eventually(|| REGISTERED.load(SeqCst) > before);
-        semaphore.add_permits(1);
-        assert_eq!(fiber.join().unwrap(), (1, "Semaphore"));
+    as_fiber(|| {
+        let semaphore = Semaphore::new(0);
+        assert!(semaphore.acquire_timeout(Duration::ZERO).is_err());
+        assert_eq!((BLOCKED.get(), LAST_WAIT.get()), (1, "Semaphore"));
     });
 }
 
@@ -128,38 +118,35 @@ fn in_between(wait: impl FnOnce(), meanwhile: impl FnOnce() + 'static) {
 
 #[test]
 fn what_happens_between_the_look_and_the_registration_is_not_missed() {
-    let limit = Duration::from_secs(1);
-    let begin = Instant::now();
+    const LIMIT: Duration = Duration::from_secs(10);
+    fn check(wait: impl FnOnce(), meanwhile: impl FnOnce() + 'static) {
+        let begin = Instant::now();
+        in_between(wait, meanwhile);
+        assert!(begin.elapsed() < LIMIT, "only the limit has ended the wait");
+    }
 
     static EVENT: ManualResetEvent = ManualResetEvent::new(false);
-    in_between(|| assert!(EVENT.wait_timeout(limit)), || EVENT.set());
+    check(|| assert!(EVENT.wait_timeout(LIMIT)), || EVENT.set());
     static PULSED: ManualResetEvent = ManualResetEvent::new(false);
     let pulse = || {
         PULSED.set();
         PULSED.reset();
     };
-    in_between(|| assert!(PULSED.wait_timeout(limit)), pulse);
+    check(|| assert!(PULSED.wait_timeout(LIMIT)), pulse);
 
     static GROUP: WaitGroup = WaitGroup::new(2);
-    in_between(|| assert!(GROUP.wait_at_most_timeout(1, limit)), || GROUP.done());
+    check(|| assert!(GROUP.wait_at_most_timeout(1, LIMIT)), || GROUP.done());
     static BARRIER: Barrier = Barrier::new(2);
-    in_between(
-        || assert!(!BARRIER.wait_timeout(limit).unwrap().is_leader()),
+    check(
+        || assert!(!BARRIER.wait_timeout(LIMIT).unwrap().is_leader()),
         || assert!(BARRIER.wait().is_leader()),
     );
 
     static PERMITS: Semaphore = Semaphore::new(0);
-    in_between(|| PERMITS.acquire_timeout(limit).unwrap().forget(), || PERMITS.add_permits(1));
+    check(|| PERMITS.acquire_timeout(LIMIT).unwrap().forget(), || PERMITS.add_permits(1));
     static UNFAIR: Semaphore<Unfair> = Semaphore::unfair(0);
-    in_between(|| UNFAIR.acquire_timeout(limit).unwrap().forget(), || UNFAIR.add_permits(1));
-    in_between(
-        || UNFAIR.acquire_many_timeout(2, limit).unwrap().forget(),
-        || {
-            UNFAIR.add_permits(2);
-        },
-    );
-
-    assert!(begin.elapsed() < limit, "a wait ended by its limit alone");
+    check(|| UNFAIR.acquire_timeout(LIMIT).unwrap().forget(), || UNFAIR.add_permits(1));
+    check(|| UNFAIR.acquire_many_timeout(2, LIMIT).unwrap().forget(), || UNFAIR.add_permits(2));
 }
 
 #[test]

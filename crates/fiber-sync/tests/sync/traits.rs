@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::mem::size_of;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use fiber_sync::blocker::Waiter;
@@ -112,4 +113,22 @@ fn a_lock_goes_where_its_value_goes() {
     is_value_send(&lock.write_async());
     is_value_send(&lock.clone().read_owned_async());
     is_value_send(&lock.clone().write_owned_async());
+}
+
+#[test]
+fn what_a_panic_leaves_whole_may_be_used_after_it() {
+    fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+    is_unwind_safe::<Semaphore>();
+    is_unwind_safe::<Semaphore<Unfair>>();
+    is_unwind_safe::<Condvar>();
+    is_unwind_safe::<ManualResetEvent>();
+    is_unwind_safe::<AutoResetEvent>();
+    is_unwind_safe::<Barrier>();
+    is_unwind_safe::<WaitGroup>();
+    is_unwind_safe::<OnceCell<u8>>();
+    is_unwind_safe::<Lazy<u8>>();
+    is_unwind_safe::<channel::Sender<Cell<u8>>>();
+    is_unwind_safe::<channel::Receiver<Cell<u8>>>();
+    is_unwind_safe::<oneshot::Sender<Cell<u8>>>();
+    is_unwind_safe::<oneshot::Receiver<Cell<u8>>>();
 }

@@ -10,6 +10,7 @@ mod waiter;
 mod word;
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
 
 use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
@@ -41,6 +42,9 @@ pub struct WaitQueue {
 unsafe impl Send for WaitQueue {}
 // SAFETY: as above; the rest is atomic.
 unsafe impl Sync for WaitQueue {}
+// A waker's panic leaves the queue whole: it comes when the lock bit is released.
+impl UnwindSafe for WaitQueue {}
+impl RefUnwindSafe for WaitQueue {}
 
 /// How a wait ended.
 #[must_use = "permits that were granted are lost unless they are released"]
