@@ -51,7 +51,8 @@ thread_local! {
 /// - returns the outcome that its waiter, its registration, [`BlockingWait::cancel`] or
 ///   [`BlockingWait::park_thread`] has given it, or `None` if one of the last two has returned
 ///   `None`;
-/// - does not unwind after `register` has returned [`Registration::Registered`].
+/// - does not unwind after `register` has returned [`Registration::Registered`];
+/// - uses the wait, and its queue, for nothing else.
 pub unsafe trait Blocker {
     /// Waits until `wait` is over, and returns how it ended; `None` if the deadline came first.
     ///
