@@ -177,6 +177,7 @@ fn a_job_that_waits_is_two_spans_with_the_place_of_the_wait() {
                 s.spawn(|| counter.done());
                 lines.0 = line!() + 1;
                 s.spawn(|| counter.wait());
+                yield_now(); // else this fiber would run the job itself
             });
             lines
         });
@@ -191,8 +192,8 @@ fn a_job_that_waits_is_two_spans_with_the_place_of_the_wait() {
         assert_eq!(second.end_args.as_object().unwrap().len(), 0, "it ended");
         let spawned_at = first.args["spawned_at"].as_str().unwrap();
         assert!(spawned_at.contains(&format!("trace.rs:{waiting}:")), "{spawned_at}");
-        // The body of `run` waits for the scope.
-        assert_eq!(checked.flows, 2);
+        // The body of `run` yields, and waits for the scope.
+        assert_eq!(checked.flows, 3);
     });
 }
 
@@ -268,7 +269,7 @@ fn every_event_is_recorded_or_counted_as_dropped() {
                 let (total, trace) = (runtime.stats().total(), runtime.trace());
                 assert_eq!(total.jobs, 501);
                 let waits = total.suspensions + total.resumptions;
-                assert!(waits >= 1000, "each of 500 jobs yields");
+                assert!(waits > 500, "most of 500 jobs yield to another");
                 let happened = 2 * (total.jobs + total.parks) + waits + total.steals;
                 // Each of the two workers has begun one sleep more than it has ended.
                 if trace.event_count() as u64 + trace.dropped_count() + 2 == happened {
