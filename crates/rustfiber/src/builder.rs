@@ -83,7 +83,7 @@ impl Builder {
     /// to whole pages. Default: 1 MiB. Memory is used only as far down as a job has gone.
     ///
     /// A job may begin on the stack of one that waits for it, of which at most an eighth is used
-    /// then, and never more than 16 KiB.
+    /// then.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_bytes = Some(bytes);
         self

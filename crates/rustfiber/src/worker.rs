@@ -56,9 +56,11 @@ const PATIENCE_NS: u64 = 100_000;
 /// Jobs that a wait runs itself before it suspends, so that nothing else starves.
 const INLINE_JOBS_MAX: usize = 64;
 
-/// How much of its stack a fiber may have used that runs the jobs that it waits for, at most; of a
-/// small stack, an eighth.
-const INLINE_STACK_MAX: usize = 16 * 1024;
+/// So many jobs that waits run count as one pick of the loop's.
+const AWAITED_JOBS_PER_PICK: u32 = 16;
+
+/// The part of its stack that a fiber may have used that runs the jobs that it waits for.
+const INLINE_STACK_PART: usize = 8;
 
 /// One wake of so many is timed, where a worker's job wakes a fiber of the same worker: reading the
 /// clock twice costs as much as the rest of such a wake.
@@ -91,6 +93,8 @@ pub(crate) struct Worker {
     points_left: Cell<u32>,
     /// Wakes of its own fibers by its own jobs, of which some are timed.
     local_wakes: Cell<u32>,
+    /// Jobs that waits have run.
+    awaited_jobs: Cell<u32>,
     /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
     no_suspend_depth: Cell<u32>,
     /// Why there was no stack for the last job that runs without a fiber.
@@ -164,6 +168,7 @@ impl Worker {
             waiting_since: Cell::new(0),
             points_left: Cell::new(0),
             local_wakes: Cell::new(0),
+            awaited_jobs: Cell::new(0),
             no_suspend_depth: Cell::new(0),
             refusal: RefCell::new(None),
             trace,
@@ -303,7 +308,7 @@ impl Worker {
             loop_on_fiber(suspender, order);
         });
         let (stack, bytes) = (fiber.stack(), fiber.stack().size().bytes());
-        record.stack_part.set(stack.lowest() + bytes - (bytes / 8).min(INLINE_STACK_MAX));
+        record.stack_part.set(stack.lowest() + bytes - bytes / INLINE_STACK_PART);
         // SAFETY: the record is free, and this worker's.
         unsafe { *record.fiber.get() = Some(fiber) };
         self.counts().add_fiber();
@@ -444,8 +449,10 @@ impl Worker {
             if !wait.is_for_jobs() || self.has_ready() || !self.has_room() {
                 return false;
             }
-            // Older jobs, and others', get their turn as if the loop had picked this one.
-            if self.queues.is_next_fair() {
+            // Older jobs, and others', get their turn, if less often than between the loop's picks.
+            let jobs = self.awaited_jobs.get().wrapping_add(1);
+            self.awaited_jobs.set(jobs);
+            if jobs.is_multiple_of(AWAITED_JOBS_PER_PICK) && self.queues.is_next_fair() {
                 return false;
             }
             let Some(job) = self.queues.take_newest_if(is_wanted) else { return false };
