@@ -221,10 +221,6 @@ impl<'a> BlockingWait<'a> {
         }
         let Some(deadline) = self.deadline else { return Some(waiter.park()) };
         loop {
-            let outcome = waiter.outcome();
-            if outcome.is_some() {
-                return outcome;
-            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // SAFETY: registered above, and not taken out.
@@ -232,6 +228,10 @@ impl<'a> BlockingWait<'a> {
             }
             // PROGRESS: as in `Waiter::park`, and ends in time.
             thread::park_timeout(left);
+            let outcome = waiter.outcome();
+            if outcome.is_some() {
+                return outcome;
+            }
         }
     }
 }
@@ -243,5 +243,20 @@ impl fmt::Debug for BlockingWait<'_> {
             .field("site", &self.site)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_after_the_grant_is_the_grant() {
+        let queue = WaitQueue::new(0);
+        // The permit comes between the registration and the look at the clock.
+        let grant = || queue.release(1);
+        let wait = BlockingWait::new(&queue, Need::Permits(1), "test", Some(Instant::now()));
+        assert_eq!(wait.after_registration(&grant).park_thread(), Some(Outcome::Granted));
+        assert_eq!(queue.available_permits(), 0);
     }
 }
