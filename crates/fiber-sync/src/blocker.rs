@@ -58,6 +58,11 @@ pub unsafe trait Blocker {
     ///
     /// May panic, if it has not registered a waiter: the blocking form that was called unwinds.
     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome>;
+
+    /// Lets others that are ready go first, if there are any.
+    fn yield_now(&self) {
+        thread::yield_now();
+    }
 }
 
 /// Makes `blocker` responsible for the calling thread's waits, until the guard is dropped: then
@@ -84,6 +89,13 @@ impl Drop for Installed {
 impl fmt::Debug for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Installed").finish_non_exhaustive()
+    }
+}
+
+/// Lets other fibers of the thread go first; threads take turns without.
+pub(crate) fn yield_now() {
+    if let Some(blocker) = BLOCKER.get() {
+        blocker.yield_now();
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod barrier;
+mod block_on;
 pub mod blocker;
 pub mod channel;
 #[cfg(doctest)]
@@ -18,6 +19,7 @@ mod wait;
 mod wait_group;
 
 pub use barrier::{Barrier, BarrierWaitResult};
+pub use block_on::block_on;
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
 pub use event::{AutoResetEvent, ManualResetEvent};

@@ -141,3 +141,25 @@ fn a_lock_allocates_nothing() {
         drop(wait_as_task(lock.write_async(), || drop(guard)));
     });
 }
+
+#[test]
+fn block_on_allocates_nothing() {
+    let semaphore = Semaphore::new(0);
+    let woken_meanwhile = || {
+        let mut polls = 0;
+        std::future::poll_fn(move |context| {
+            polls += 1;
+            let waker = context.waker().clone();
+            waker.wake();
+            if polls < 3 { std::task::Poll::Pending } else { std::task::Poll::Ready(polls) }
+        })
+    };
+    allocates_nothing(|| {
+        semaphore.add_permits(1);
+        fiber_sync::block_on(async {
+            semaphore.acquire_async().await.unwrap().forget();
+            assert_eq!(woken_meanwhile().await, 3);
+            assert_eq!(fiber_sync::block_on(woken_meanwhile()), 3);
+        });
+    });
+}

@@ -4,6 +4,7 @@
 mod common;
 
 mod barrier;
+mod block_on;
 mod blocker;
 mod channel;
 mod condvar;
