@@ -102,7 +102,7 @@ pub(crate) fn yield_now() {
 /// One wait of a blocking form, for a [`Blocker`] to carry out.
 pub struct BlockingWait<'a> {
     queue: &'a WaitQueue,
-    need: Need,
+    need: Need<'a>,
     deadline: Option<Instant>,
     what: &'static str,
     site: &'static Location<'static>,
@@ -113,16 +113,18 @@ pub struct BlockingWait<'a> {
 
 /// What ends a wait.
 #[derive(Clone, Copy)]
-pub(crate) enum Need {
+pub(crate) enum Need<'a> {
     Permits(usize),
     Wake,
+    /// A wake, and then a permit of this queue.
+    WakeThenPermitOf(&'a WaitQueue),
 }
 
 impl<'a> BlockingWait<'a> {
     #[track_caller]
     pub(crate) fn new(
         queue: &'a WaitQueue,
-        need: Need,
+        need: Need<'a>,
         what: &'static str,
         deadline: Option<Instant>,
     ) -> Self {
@@ -147,6 +149,9 @@ impl<'a> BlockingWait<'a> {
             "blocker contract: a wait without a deadline was given up"
         );
         if let Some(payload) = self.panic.take() {
+            if let (Need::WakeThenPermitOf(other), Some(Outcome::Granted)) = (self.need, outcome) {
+                other.release(1);
+            }
             panic::resume_unwind(payload);
         }
         outcome
@@ -192,6 +197,8 @@ impl<'a> BlockingWait<'a> {
             Need::Permits(permits) => unsafe { self.queue.register(waiter, permits) },
             // SAFETY: as above.
             Need::Wake => unsafe { self.queue.register_wait(waiter) },
+            // SAFETY: as above; so is the other queue.
+            Need::WakeThenPermitOf(other) => unsafe { self.queue.register_requeue(waiter, other) },
         };
         if let (Registration::Registered, Some(f)) = (registration, self.after_registration) {
             // The waiter's frame must not unwind now.

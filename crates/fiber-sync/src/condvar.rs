@@ -1,12 +1,26 @@
 //! Waiting for a change of what a mutex guards.
+//!
+//! A notification does not wake: it moves a waiter from the condition's line into that of the
+//! mutex, whose unlock wakes it, and it runs with the mutex locked.
+//!
+//! | a waiter is | in | until | which makes it |
+//! |---|---|---|---|
+//! | waiting | the condition's queue | a notification | notified; locked, if the mutex is free |
+//! | | | its end of time | gone |
+//! | notified | the mutex's queue | an unlock | locked |
+//! | | | its end of time, or drop | gone; the next is notified |
+//! | locked | neither; it has the permit | its return | gone, with the mutex locked |
+//! | | | the drop of its future | gone; unlocks, and the next is notified |
+//!
+//! The two queues' protocol is in [`wait_queue`](intrusive_waitlist::wait_queue), *Move*.
 
 use std::cell::Cell;
 use std::fmt;
-use std::mem;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
+use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::blocker::{BlockingWait, Need};
 use crate::mutex::MutexGuard;
@@ -19,8 +33,8 @@ use crate::wait::Limit;
 /// every condition variable, a wait may end without a notification: use the `_while` forms, or a
 /// loop. One condition variable may serve several mutexes.
 ///
-/// 40 bytes; waiting allocates nothing. Whoever is notified is woken, and then waits in the mutex's
-/// line: [`Condvar::notify_all`] wakes all, of whom one can go on.
+/// 40 bytes; waiting allocates nothing. Whoever is notified goes to the end of the mutex's line,
+/// and is woken when it has the mutex: [`Condvar::notify_all`] wakes nobody who cannot go on.
 ///
 /// # Examples
 ///
@@ -49,6 +63,8 @@ pub struct WaitTimeoutResult {
 }
 
 impl WaitTimeoutResult {
+    const IN_TIME: Self = WaitTimeoutResult { timed_out: false };
+
     /// Tells whether the time was up.
     #[must_use]
     pub fn timed_out(&self) -> bool {
@@ -73,10 +89,7 @@ impl Condvar {
     /// Suspends the fiber, or parks the plain thread.
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        let mutex = MutexGuard::mutex(&guard);
-        let notified = self.block(guard, Limit::Never);
-        debug_assert!(notified);
-        mutex.lock()
+        self.wait_within(guard, Limit::Never).0
     }
 
     /// As [`Condvar::wait`], for tasks.
@@ -84,21 +97,21 @@ impl Condvar {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the mutex unlocked, as far as the caller goes. A notification
-    /// that the future has not returned for goes to the next waiter.
+    /// by [`Condvar::notify_one`] that the future has not returned for goes to the next waiter.
     pub async fn wait_async<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
-        let mut wait = pin!(self.queue.wait());
+        let mut wait = pin!(self.queue.wait_requeue(mutex.queue()));
         wait.as_mut().enable();
         drop(guard);
-        let _woken = wait.await;
-        let pass_on = PassOn(self);
-        let guard = mutex.lock_async().await;
-        mem::forget(pass_on);
-        guard
+        let outcome = wait.await;
+        assert_eq!(outcome, Outcome::Granted, "neither queue is ever closed");
+        // SAFETY: granted by the queue of the mutex.
+        unsafe { mutex.granted() }
     }
 
-    /// As [`Condvar::wait`], but gives up after `timeout`. If a notification and the timeout meet,
-    /// the notification wins.
+    /// As [`Condvar::wait`], but gives up after `timeout`. If the lock after a notification and the
+    /// timeout meet, the lock wins. Who was notified and runs out of time while somebody else has
+    /// the mutex has timed out; a notification by [`Condvar::notify_one`] goes to the next.
     ///
     /// # Blocking
     ///
@@ -133,8 +146,12 @@ impl Condvar {
         limit: Limit,
     ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
         let mutex = MutexGuard::mutex(&guard);
-        let timed_out = !self.block(guard, limit);
-        (mutex.lock(), WaitTimeoutResult { timed_out })
+        match self.block(guard, limit) {
+            // SAFETY: granted by the queue of the mutex.
+            Some(Outcome::Granted) => (unsafe { mutex.granted() }, WaitTimeoutResult::IN_TIME),
+            Some(Outcome::Woken | Outcome::Closed) => unreachable!("neither queue is ever closed"),
+            None => (mutex.lock(), WaitTimeoutResult { timed_out: true }),
+        }
     }
 
     /// Waits as long as `condition` holds; it is called with the mutex locked.
@@ -218,18 +235,18 @@ impl Condvar {
             (guard, result) = self.wait_within(guard, limit);
             timed_out = result.timed_out();
         }
-        (guard, WaitTimeoutResult { timed_out: false })
+        (guard, WaitTimeoutResult::IN_TIME)
     }
 
-    /// Waits with the mutex of `guard` unlocked. Returns whether there was a notification.
+    /// Waits with the mutex of `guard` unlocked; and then, within the limit, to be granted it.
     #[track_caller]
-    fn block<T: ?Sized>(&self, guard: MutexGuard<'_, T>, limit: Limit) -> bool {
+    fn block<T: ?Sized>(&self, guard: MutexGuard<'_, T>, limit: Limit) -> Option<Outcome> {
+        let need = Need::WakeThenPermitOf(MutexGuard::mutex(&guard).queue());
         let guard = Cell::new(Some(guard));
         let unlock = || drop(guard.take());
-        BlockingWait::new(&self.queue, Need::Wake, WHAT, limit.deadline())
+        BlockingWait::new(&self.queue, need, WHAT, limit.deadline())
             .after_registration(&unlock)
             .block()
-            .is_some()
     }
 
     /// Notifies the one that has waited longest. Returns whether there was one.
@@ -240,18 +257,9 @@ impl Condvar {
         self.queue.wake(1) == 1
     }
 
-    /// Notifies all who wait. Returns how many there were.
+    /// Notifies all who wait, in their order. Returns how many there were.
     pub fn notify_all(&self) -> usize {
         self.queue.wake_all()
-    }
-}
-
-/// Gives a notification that came to nothing to the next.
-struct PassOn<'a>(&'a Condvar);
-
-impl Drop for PassOn<'_> {
-    fn drop(&mut self) {
-        self.0.notify_one();
     }
 }
 

@@ -148,6 +148,20 @@ impl<T: ?Sized> Mutex<T> {
         wait::acquire(&self.queue, 1, WHAT, limit).is_ok()
     }
 
+    /// The queue whose permit is the lock, for those who wait for it in their own way.
+    pub(crate) fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    /// Returns the guard of a lock that has been granted.
+    ///
+    /// # Safety
+    ///
+    /// The caller was granted the permit of [`Mutex::queue`], and makes one guard of it.
+    pub(crate) unsafe fn granted(&self) -> MutexGuard<'_, T> {
+        MutexGuard { mutex: self }
+    }
+
     async fn acquire_async(&self) {
         // Never closed, and nobody is woken without the permit.
         let _granted = self.queue.acquire(1).await;

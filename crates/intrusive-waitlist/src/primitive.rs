@@ -32,6 +32,11 @@ impl<T> RacyCell<T> {
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         self.0.with_mut(f)
     }
+
+    /// Gives `f` a pointer to the value, for a read that no write races with.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        self.0.with(f)
+    }
 }
 
 /// A cell that its protocol, not the compiler, keeps free of races.
@@ -47,6 +52,12 @@ impl<T> RacyCell<T> {
     /// Gives `f` a pointer to the value, for an access that nobody races with.
     #[inline]
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Gives `f` a pointer to the value, for a read that no write races with.
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         f(self.0.get())
     }
 }
@@ -71,11 +82,11 @@ impl<T: Copy> RacyCell<T> {
     ///
     /// # Safety
     ///
-    /// As for [`RacyCell::replace`].
+    /// Nobody writes meanwhile.
     #[inline]
     pub(crate) unsafe fn get(&self) -> T {
-        self.with_mut(|place| {
-            // SAFETY: the caller has the cell to itself.
+        self.with(|place| {
+            // SAFETY: nobody writes.
             unsafe { *place }
         })
     }

@@ -1,12 +1,17 @@
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fiber_sync::{Condvar, Mutex};
+use fiber_sync::blocker::{
+    Blocker, BlockingWait, FiberHandle, Outcome, Registration, Waiter, install,
+};
+use fiber_sync::{Condvar, Mutex, MutexGuard};
 
-use crate::common::{Task, as_fiber, as_thread_and_fiber, block_on};
+use crate::common::{Task, as_fiber, as_thread_and_fiber, block_on, wait_until};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -74,23 +79,82 @@ fn the_longest_waiter_is_notified_first() {
 #[test]
 fn a_notified_future_that_is_dropped_notifies_the_next() {
     let (mutex, changed) = (Mutex::new(()), Condvar::new());
-    // Dropped before it is polled again; and while it waits for the mutex.
-    for polls in 0..2 {
-        let mut first = Task::waiting(changed.wait_async(mutex.lock()));
+    // Dropped in the line of the mutex, and with the mutex.
+    for is_locked in [true, false] {
+        let first = Task::waiting(changed.wait_async(mutex.lock()));
         let mut second = Task::waiting(changed.wait_async(mutex.lock()));
-        let guard = mutex.lock();
+        let guard = is_locked.then(|| mutex.lock());
         changed.notify_one();
-        (0..polls).for_each(|_| assert!(first.poll().is_none()));
-        assert_eq!(second.wake_count(), 0);
+        assert_eq!((first.wake_count(), second.wake_count()), (usize::from(!is_locked), 0));
         drop(first);
-        assert_eq!(second.wake_count(), 1);
         drop(guard);
+        assert_eq!(second.wake_count(), 1);
         drop(second.poll().unwrap());
     }
     // Not polled at all: it has unlocked the mutex all the same.
     drop(changed.wait_async(mutex.lock()));
     assert!(!mutex.is_locked());
     assert!(!changed.notify_one());
+}
+
+#[test]
+fn who_is_notified_is_not_woken_before_it_has_the_mutex() {
+    let (mutex, changed) = (Mutex::new(()), Condvar::new());
+    let mut tasks = [0; 20].map(|_| Task::waiting(changed.wait_async(mutex.lock())));
+    let guard = mutex.lock();
+    let mut late = Task::waiting(mutex.lock_async());
+    assert_eq!(changed.notify_all(), 20);
+    let woken = |tasks: &[Task<'_, _>]| tasks.iter().map(Task::wake_count).sum::<usize>();
+    assert_eq!(woken(&tasks), 0);
+    drop(guard);
+    // First who waited for the mutex before.
+    drop(late.poll().expect("it was there first"));
+    for index in 0..tasks.len() {
+        assert_eq!(woken(&tasks), index + 1);
+        drop(tasks[index].poll().expect("in their order"));
+    }
+    assert!(!mutex.is_locked());
+}
+
+#[test]
+fn who_runs_out_of_time_in_the_line_of_the_mutex_notifies_the_next() {
+    static MUTEX: Mutex<()> = Mutex::new(());
+    static CHANGED: Condvar = Condvar::new();
+    thread_local! {
+        static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+        static NEXT: RefCell<Option<Task<'static, ()>>> = const { RefCell::new(None) };
+    }
+    /// Notified while another has the mutex, it runs out of time.
+    struct OutOfTime;
+    fn nobody(_: NonNull<()>) {}
+    // SAFETY: returns what `cancel` or `park_thread` returns, and does not unwind in between.
+    unsafe impl Blocker for OutOfTime {
+        fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+            if wait.deadline().is_none() {
+                drop(HELD.take().expect("the wait for the mutex is the second"));
+                return wait.park_thread();
+            }
+            // SAFETY: `nobody` may be called at any time.
+            let waiter = Waiter::fiber(unsafe { FiberHandle::new(NonNull::dangling(), nobody) });
+            // SAFETY: it stays here until it has been taken out.
+            let registration = unsafe { wait.register(&waiter) };
+            NEXT.set(Some(Task::waiting(async {
+                let other = Mutex::new(());
+                drop(CHANGED.wait_async(other.lock()).await);
+            })));
+            HELD.set(MUTEX.try_lock());
+            CHANGED.notify_one();
+            assert_eq!((registration, waiter.outcome()), (Registration::Registered, None));
+            // SAFETY: registered.
+            unsafe { wait.cancel(&waiter) }
+        }
+    }
+    let _installed = install(&OutOfTime);
+    let (guard, result) = CHANGED.wait_timeout(MUTEX.lock(), SOON);
+    assert!(result.timed_out());
+    drop(guard);
+    assert_eq!(NEXT.take().unwrap().poll(), Some(()));
+    assert!(!MUTEX.is_locked());
 }
 
 #[test]
@@ -149,6 +213,18 @@ fn a_waker_that_panics_at_the_unlock_is_heard_after_the_wait() {
         assert!(wait.is_err());
         assert!(mutex.is_locked());
         drop(task);
+        assert!(!mutex.is_locked());
+        // Also if it was notified, and has been granted the mutex when it panics.
+        let guard = mutex.lock();
+        let mut task = Box::pin(mutex.lock_async());
+        assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        thread::scope(|s| {
+            s.spawn(|| {
+                wait_until(|| changed.notify_one());
+                drop(task);
+            });
+            assert!(catch_unwind(AssertUnwindSafe(|| changed.wait(guard))).is_err());
+        });
         assert!(!mutex.is_locked());
     });
 }

@@ -67,6 +67,17 @@ mod policy {
             }
         }
 
+        /// Keeps the first panic, and drops the other.
+        pub(in super::super) fn or(self, later: Panics) -> Panics {
+            match &self.first {
+                Ok(()) => later,
+                Err(_) => {
+                    later.suppress();
+                    self
+                }
+            }
+        }
+
         /// Goes on with the panic, if there was one.
         pub(in super::super) fn resume(self) {
             match self.first {
@@ -111,6 +122,10 @@ mod policy {
             let abort = Abort;
             wake();
             core::mem::forget(abort);
+        }
+
+        pub(in super::super) fn or(self, _: Panics) -> Panics {
+            self
         }
 
         pub(in super::super) fn resume(self) {}

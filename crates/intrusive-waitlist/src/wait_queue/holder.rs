@@ -1,6 +1,7 @@
 //! The lock bit: who holds it settles what others have left behind, and wakes after the unlock.
 
 use core::mem;
+use core::ptr;
 
 use crate::primitive::Ordering;
 
@@ -82,19 +83,22 @@ impl<'a> Holder<'a> {
         self.with_list(|list| list.mark(count, verdict))
     }
 
-    /// Takes a waiter out. Returns false if it has been notified, or is going to be by whoever
-    /// delivers next.
+    /// Takes a waiter out. Returns false if it has been notified or moved, or is going to be by
+    /// whoever delivers next.
     ///
     /// # Safety
     ///
-    /// The waiter was registered with this queue, and has not been taken out.
+    /// The waiter was registered with this queue, or moved to it, and has not been taken out.
     pub(super) unsafe fn unlink(&mut self, waiter: &Waiter) -> bool {
-        if waiter.verdict().is_some() {
+        // SAFETY: the caller holds the queue, or the other from which it was moved here.
+        let moved = unsafe { waiter.moved() };
+        let is_elsewhere = moved.is_some_and(|(target, _)| !ptr::eq(target, self.queue));
+        if is_elsewhere || waiter.verdict().is_some() {
             return false;
         }
         self.with_list(|list| {
-            // SAFETY: registered, and neither in the inbox, which was appended, nor notified by a
-            // holder: so it is in the list.
+            // SAFETY: in this queue, and neither in the inbox, which was appended, nor notified by
+            // a holder: so it is in the list.
             let mark = unsafe { waiter.mark.get() };
             // A waker that was counted has to come, also if the batch was full.
             if mark.is_some() {

@@ -3,6 +3,7 @@
 use core::ptr;
 
 use super::batch::WakeBatch;
+use super::requeue;
 use super::waiter::{Verdict, Waiter};
 use super::word::COUNT_MAX;
 
@@ -145,13 +146,15 @@ impl List {
             let node = self.front;
             if verdict == Verdict::Granted {
                 // SAFETY: in the list.
-                let permits = unsafe { &(*node).permits };
-                // SAFETY: in the list.
-                self.left -= unsafe { permits.get() };
+                let fields = unsafe { &*node };
+                // SAFETY: in the list, which the caller holds.
+                self.left -= unsafe { fields.permits() };
             }
             // SAFETY: in the list.
             unsafe { self.unlink(node) };
             // SAFETY: just taken from the list.
+            let Some(verdict) = (unsafe { requeue::move_on(node, verdict) }) else { continue };
+            // SAFETY: as above, and not moved.
             if let Some(handle) = unsafe { Waiter::notify(node, verdict) } {
                 batch.push(handle);
             }
@@ -168,8 +171,8 @@ impl List {
         let front = unsafe { &*self.front };
         // SAFETY: in the list.
         let mark = unsafe { front.mark.get() };
-        // SAFETY: in the list.
-        let permits = unsafe { front.permits.get() };
+        // SAFETY: in the list, which the caller holds.
+        let permits = unsafe { front.permits() };
         let granted = (permits <= self.left).then_some(Verdict::Granted);
         mark.or(granted).or(is_closed.then_some(Verdict::Closed))
     }

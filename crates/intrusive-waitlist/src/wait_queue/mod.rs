@@ -5,6 +5,8 @@ mod batch;
 mod blocking;
 mod holder;
 mod list;
+mod need;
+mod requeue;
 mod wait;
 mod waiter;
 mod word;
@@ -15,16 +17,15 @@ use core::ptr;
 
 use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
 
+use batch::Panics;
 use holder::{Holder, Look};
 use list::List;
+use need::Need;
 use waiter::Verdict;
 use word::{COUNT_MAX, Word};
 
 pub use wait::Wait;
 pub use waiter::Waiter;
-
-/// What a waiter asks for that only a wake ends: more permits than there can be.
-const ONLY_A_WAKE: usize = usize::MAX;
 
 /// A count of permits and a first-in-first-out queue of those who wait for them, or for a wake.
 ///
@@ -57,6 +58,16 @@ pub enum Outcome {
     Woken,
     /// By [`WaitQueue::close`]: without any permits.
     Closed,
+}
+
+/// What came of the attempt to take a waiter out.
+struct Removal<'a> {
+    /// Nothing, if it was taken out.
+    verdict: Option<Verdict>,
+    /// The wake that moved it.
+    moved_by: Option<Verdict>,
+    /// Where it was last.
+    queue: &'a WaitQueue,
 }
 
 /// What became of an attempt to wait.
@@ -132,7 +143,7 @@ impl WaitQueue {
     /// granted and did not report go on to the next.
     pub fn acquire(&self, permits: usize) -> Wait<'_> {
         assert_permits(permits);
-        Wait::new(self, permits)
+        Wait::new(self, Need::of_permits(permits))
     }
 
     /// Waits, as a task, for a wake; permits do not matter. Counts from the first poll, or from
@@ -143,7 +154,7 @@ impl WaitQueue {
     /// A wake by [`WaitQueue::wake`] or [`WaitQueue::notify_one`] that the future has not reported
     /// when it is dropped goes on to the next.
     pub fn wait(&self) -> Wait<'_> {
-        Wait::new(self, ONLY_A_WAKE)
+        Wait::new(self, Need::WAKE)
     }
 
     /// Adds `permits`, and wakes those for whom they suffice, in order of arrival. Never blocks.
@@ -164,18 +175,23 @@ impl WaitQueue {
     }
 
     #[cold]
-    fn release_slowly(&self, mut permits: usize) {
+    fn release_slowly(&self, permits: usize) {
+        self.release_with(permits).resume();
+    }
+
+    fn release_with(&self, mut permits: usize) -> Panics {
         while permits != 0 {
             match self.look() {
-                Look::NoQueue(word) if self.add_to_count(word, permits) => return,
+                Look::NoQueue(word) if self.add_to_count(word, permits) => break,
                 Look::NoQueue(_) => (),
                 Look::Held(mut holder) => {
                     holder.add(permits);
-                    return holder.deliver().resume();
+                    return holder.deliver();
                 }
                 Look::Busy(word) => permits = self.leave_to_holder(word, permits),
             }
         }
+        Panics::new()
     }
 
     /// Leaves permits to whoever holds. Returns permits that the caller has to release after all.
@@ -213,27 +229,32 @@ impl WaitQueue {
     ///
     /// Waits for a holder in its critical section, as [`WaitQueue::cancel`] does.
     pub fn wake(&self, count: usize) -> usize {
-        self.mark_and_deliver(count, Verdict::Woken)
+        let (woken, panics) = self.mark_and_deliver(count, Verdict::Woken);
+        panics.resume();
+        woken
     }
 
     /// Wakes everybody who waits; otherwise as [`WaitQueue::wake`].
     pub fn wake_all(&self) -> usize {
-        self.mark_and_deliver(usize::MAX, Verdict::WokenWithAll)
+        let (woken, panics) = self.mark_and_deliver(usize::MAX, Verdict::WokenWithAll);
+        panics.resume();
+        woken
     }
 
-    fn mark_and_deliver(&self, count: usize, verdict: Verdict) -> usize {
+    fn mark_and_deliver(&self, count: usize, verdict: Verdict) -> (usize, Panics) {
         let mut backoff = Backoff::new();
         loop {
             match self.look() {
                 Look::Held(mut holder) => {
                     let woken = holder.mark(count, verdict);
-                    holder.deliver().resume();
-                    return woken;
+                    return (woken, holder.deliver());
                 }
                 Look::Busy(_) => backoff.wait(),
                 // Not by a load: of this and a registration one comes first, so that one side sees
                 // what the other did before.
-                Look::NoQueue(word) if self.replace(word, word).is_ok() => return 0,
+                Look::NoQueue(word) if self.replace(word, word).is_ok() => {
+                    return (0, Panics::new());
+                }
                 Look::NoQueue(_) => (),
             }
         }
@@ -246,18 +267,22 @@ impl WaitQueue {
     ///
     /// As [`WaitQueue::wake`].
     pub fn notify_one(&self) {
+        self.notify().resume();
+    }
+
+    fn notify(&self) -> Panics {
         let mut backoff = Backoff::new();
         loop {
             match self.look() {
                 Look::Held(mut holder) => {
                     holder.mark(1, Verdict::Notified);
-                    return holder.deliver().resume();
+                    return holder.deliver();
                 }
                 Look::Busy(_) => backoff.wait(),
                 Look::NoQueue(word) => {
                     // Also if there is one already: its taker is to see what this caller did.
                     if self.replace(word, word.with_count(word.count().max(1))).is_ok() {
-                        return;
+                        return Panics::new();
                     }
                 }
             }
@@ -340,7 +365,7 @@ impl WaitQueue {
     pub unsafe fn register(&self, waiter: &Waiter, permits: usize) -> Registration {
         assert_permits(permits);
         // SAFETY: the caller keeps the same contract.
-        unsafe { self.push(waiter, permits) }
+        unsafe { self.push(waiter, Need::of_permits(permits)) }
     }
 
     /// Puts `waiter` into the queue until a wake; permits do not matter. Never blocks.
@@ -350,15 +375,26 @@ impl WaitQueue {
     /// As for [`WaitQueue::register`].
     pub unsafe fn register_wait(&self, waiter: &Waiter) -> Registration {
         // SAFETY: the caller keeps the same contract.
-        unsafe { self.push(waiter, ONLY_A_WAKE) }
+        unsafe { self.push(waiter, Need::WAKE) }
     }
 
     /// # Safety
     ///
     /// As for [`WaitQueue::register`].
-    unsafe fn push(&self, waiter: &Waiter, permits: usize) -> Registration {
+    unsafe fn push(&self, waiter: &Waiter, need: Need) -> Registration {
         // SAFETY: not in the queue yet, so the node is still the caller's alone.
-        unsafe { waiter.permits.replace(permits) };
+        unsafe { waiter.need.replace(need) };
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.enqueue(waiter, need.permits()) }
+    }
+
+    /// Takes `permits`, or puts a waiter that needs so many here into the queue: the last touch of
+    /// the waiter.
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::register`]; and the node is the caller's alone.
+    unsafe fn enqueue(&self, waiter: &Waiter, permits: usize) -> Registration {
         // Not the pointer itself: when it comes back out of the state word, another waiter may have
         // been at this address in between.
         let address = ptr::from_ref(waiter).expose_provenance();
@@ -404,7 +440,11 @@ impl WaitQueue {
     /// [`Waiter::poll`].
     pub unsafe fn cancel(&self, waiter: &Waiter) -> Option<Outcome> {
         // SAFETY: the caller keeps the same contract.
-        unsafe { self.remove(waiter) }.map(Verdict::outcome)
+        let removal = unsafe { self.remove(waiter) };
+        if let (None, Some(wake)) = (removal.verdict, removal.moved_by) {
+            self.give_back(wake, 0).suppress();
+        }
+        removal.verdict.map(Verdict::outcome)
     }
 
     /// As [`WaitQueue::cancel`], but gives what the waiter was granted, or woken for, to the next.
@@ -418,40 +458,72 @@ impl WaitQueue {
     /// As for [`WaitQueue::cancel`].
     pub unsafe fn abandon(&self, waiter: &Waiter) {
         // SAFETY: the caller keeps the same contract.
-        match unsafe { self.remove(waiter) } {
-            None | Some(Verdict::Closed | Verdict::WokenWithAll) => (),
-            Some(Verdict::Woken) => _ = self.wake(1),
-            Some(Verdict::Notified) => self.notify_one(),
-            Some(Verdict::Granted) => {
-                // SAFETY: notified, so the node is the caller's alone.
-                self.release(unsafe { waiter.permits.get() });
-            }
+        let Removal { verdict, moved_by, queue } = unsafe { self.remove(waiter) };
+        // First the wake: whoever it moves is then there to be granted the permit.
+        let mut panics = moved_by.map_or(Panics::new(), |wake| self.give_back(wake, 0));
+        if let Some(verdict) = verdict {
+            // SAFETY: notified, so the node is the caller's alone.
+            let permits = unsafe { waiter.permits() };
+            panics = panics.or(queue.give_back(verdict, permits));
+        }
+        panics.resume();
+    }
+
+    /// Gives to the next what a waiter was granted, or woken for.
+    fn give_back(&self, verdict: Verdict, permits: usize) -> Panics {
+        match verdict {
+            Verdict::Closed | Verdict::WokenWithAll => Panics::new(),
+            Verdict::Woken => self.mark_and_deliver(1, Verdict::Woken).1,
+            Verdict::Notified => self.notify(),
+            Verdict::Granted => self.release_with(permits),
         }
     }
 
     /// # Safety
     ///
     /// As for [`WaitQueue::cancel`].
-    unsafe fn remove(&self, waiter: &Waiter) -> Option<Verdict> {
+    unsafe fn remove<'a>(&'a self, waiter: &'a Waiter) -> Removal<'a> {
+        let (mut queue, mut moved_by) = (self, None);
         let mut backoff = Backoff::new();
         loop {
             if let Some(verdict) = waiter.verdict() {
-                return Some(verdict);
+                // SAFETY: its wait is over.
+                let moved = unsafe { waiter.moved() };
+                let queue = moved.map_or(self, |(target, _)| {
+                    // SAFETY: the target outlives the wait, which the caller's contract covers.
+                    unsafe { &*target }
+                });
+                let moved_by = moved.map(|(_, wake)| wake);
+                return Removal { verdict: Some(verdict), moved_by, queue };
             }
-            if let Look::Held(mut holder) = self.look() {
-                // SAFETY: the caller keeps the same contract.
-                let is_unlinked = unsafe { holder.unlink(waiter) };
-                // In any case: the inbox was taken, and whoever was behind it may go. A panic would
-                // keep the caller from learning what came of the wait.
-                holder.deliver().suppress();
-                if is_unlinked {
-                    return None;
+            let moved = match queue.look() {
+                Look::Held(mut holder) => {
+                    // SAFETY: the caller keeps the same contract.
+                    let is_unlinked = unsafe { holder.unlink(waiter) };
+                    // SAFETY: held.
+                    let moved = unsafe { waiter.moved() };
+                    // In any case: the inbox was taken, and whoever was behind it may go. A panic
+                    // would keep the caller from learning what came of the wait.
+                    holder.deliver().suppress();
+                    if is_unlinked {
+                        return Removal { verdict: None, moved_by, queue };
+                    }
+                    moved
                 }
-                continue;
+                // SAFETY: nobody waits there any more.
+                Look::NoQueue(_) => unsafe { waiter.moved() },
+                // PROGRESS: not notified, so it is in the queue, or on its way to the other, and a
+                // holder is inside its critical section; it unlocks without waiting for anybody.
+                Look::Busy(_) => {
+                    backoff.wait();
+                    continue;
+                }
+            };
+            if let Some((target, wake)) = moved {
+                // SAFETY: as above. It is there by now: it was moved by a holder that has unlocked.
+                queue = unsafe { &*target };
+                moved_by = Some(wake);
             }
-            // PROGRESS: not notified, so it is in the queue, and a holder is inside its critical
-            // section; it unlocks without waiting for anybody.
-            backoff.wait();
         }
     }
 

@@ -6,16 +6,17 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use super::waiter::Waiter;
-use super::{Outcome, Registration, WaitQueue};
+use super::{Need, Outcome, Registration, WaitQueue};
 
-/// A wait as a future: of [`WaitQueue::acquire`] or [`WaitQueue::wait`].
+/// A wait as a future: of [`WaitQueue::acquire`], [`WaitQueue::wait`] or
+/// [`WaitQueue::wait_requeue`].
 ///
 /// It owns its node, so waiting allocates nothing. It may be polled by one executor and then by
 /// another: the waker of the last poll is the one that is woken.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Wait<'a> {
     queue: &'a WaitQueue,
-    permits: usize,
+    need: Need,
     stage: Stage,
     waiter: Waiter,
 }
@@ -30,8 +31,8 @@ enum Stage {
 }
 
 impl<'a> Wait<'a> {
-    pub(super) fn new(queue: &'a WaitQueue, permits: usize) -> Self {
-        Wait { queue, permits, stage: Stage::New, waiter: Waiter::task() }
+    pub(super) fn new(queue: &'a WaitQueue, need: Need) -> Self {
+        Wait { queue, need, stage: Stage::New, waiter: Waiter::task() }
     }
 
     /// Begins to wait now, instead of at the first poll: a wake after this is not missed. Returns
@@ -55,7 +56,7 @@ impl<'a> Wait<'a> {
         if !matches!(self.stage, Stage::New) {
             return;
         }
-        if let Some(outcome) = self.queue.try_acquire(self.permits) {
+        if let Some(outcome) = self.queue.try_acquire(self.need.permits()) {
             self.stage = Stage::Ready(outcome);
             return;
         }
@@ -64,7 +65,7 @@ impl<'a> Wait<'a> {
         }
         // SAFETY: `self` is pinned, its destructor takes the waiter out, and it borrows the queue.
         // It leaves this stage once.
-        let registration = unsafe { self.queue.push(&self.waiter, self.permits) };
+        let registration = unsafe { self.queue.push(&self.waiter, self.need) };
         self.stage = match registration {
             Registration::Registered => Stage::Registered,
             Registration::Ready(outcome) => Stage::Ready(outcome),
@@ -99,7 +100,7 @@ impl Drop for Wait<'_> {
         match self.stage {
             // SAFETY: registered in `start`, and taken out nowhere else.
             Stage::Registered => unsafe { self.queue.abandon(&self.waiter) },
-            Stage::Ready(Outcome::Granted) => self.queue.release(self.permits),
+            Stage::Ready(Outcome::Granted) => self.queue.release(self.need.permits()),
             Stage::New | Stage::Ready(_) | Stage::Reported => (),
         }
         #[cfg(loom)]

@@ -11,7 +11,8 @@ use crate::primitive::{AtomicU32, Ordering, RacyCell};
 #[cfg(feature = "std")]
 use crate::primitive::{Thread, thread};
 
-use super::Outcome;
+use super::need::Need;
+use super::{Outcome, WaitQueue};
 
 /// Neither notified nor being touched by its owner.
 const WAITING: u32 = 0;
@@ -34,14 +35,15 @@ pub struct Waiter {
     pub(super) next: RacyCell<*const Waiter>,
     /// In the list: the next older node; of the oldest, the youngest.
     pub(super) prev: RacyCell<*const Waiter>,
-    /// The permits that it takes; more than there can be if only a wake will do.
-    pub(super) permits: RacyCell<usize>,
+    pub(super) need: RacyCell<Need>,
     /// The permits that were there, too few, when it began the queue.
     pub(super) carry: RacyCell<usize>,
     handle: RacyCell<Option<Handle>>,
     state: AtomicU32,
-    /// What a wake has decided of it, until it is notified.
+    /// What a wake has decided of it, until it is notified or moved.
     pub(super) mark: RacyCell<Option<Verdict>>,
+    /// The wake by which it was moved to the queue that it needs a permit of. Not touched again.
+    pub(super) moved_by: RacyCell<Option<Verdict>>,
     /// Others point to a registered node, so a `&mut` to it says nothing about them.
     _pinned: PhantomPinned,
 }
@@ -76,11 +78,12 @@ impl Waiter {
         Waiter {
             next: RacyCell::new(ptr::null()),
             prev: RacyCell::new(ptr::null()),
-            permits: RacyCell::new(0),
+            need: RacyCell::new(Need::WAKE),
             carry: RacyCell::new(0),
             handle: RacyCell::new(handle),
             state: AtomicU32::new(WAITING),
             mark: RacyCell::new(None),
+            moved_by: RacyCell::new(None),
             _pinned: PhantomPinned,
         }
     }
@@ -184,6 +187,33 @@ impl Waiter {
         }
     }
 
+    /// Returns the permits that it takes of the queue in which it is.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the holder of that queue, or the wait is over and the caller the owner.
+    pub(super) unsafe fn permits(&self) -> usize {
+        // SAFETY: the caller may touch the node.
+        let is_moved = unsafe { self.moved_by.get() }.is_some();
+        // SAFETY: as above.
+        let need = unsafe { self.need.get() };
+        if is_moved { 1 } else { need.permits() }
+    }
+
+    /// Returns where the waiter was moved to, and by which wake.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the queue with which the waiter was registered, or has seen that nobody
+    /// waits there, or is the owner and the wait is over.
+    pub(super) unsafe fn moved(&self) -> Option<(*const WaitQueue, Verdict)> {
+        // SAFETY: only a holder of that queue writes it, and before anybody else knows the node.
+        let verdict = unsafe { self.moved_by.get() }?;
+        // SAFETY: nobody writes it after the registration.
+        let need = unsafe { self.need.get() };
+        Some((need.target()?, verdict))
+    }
+
     /// Tells the waiter the verdict: the last touch of the node. Returns whom to wake.
     ///
     /// # Safety
@@ -214,10 +244,11 @@ impl Waiter {
     pub fn retire(&mut self) {
         self.next.with_mut(|_| ());
         self.prev.with_mut(|_| ());
-        self.permits.with_mut(|_| ());
+        self.need.with_mut(|_| ());
         self.carry.with_mut(|_| ());
         self.handle.with_mut(|_| ());
         self.mark.with_mut(|_| ());
+        self.moved_by.with_mut(|_| ());
         self.state.with_mut(|state| *state = u32::MAX);
     }
 }
@@ -230,7 +261,7 @@ impl fmt::Debug for Waiter {
 
 /// What a holder decided of a waiter; finer than [`Outcome`], for those who give it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub(super) enum Verdict {
     Granted,
     /// By `wake`.
@@ -252,6 +283,10 @@ impl Verdict {
             Verdict::Closed,
         ];
         all[(state >> VERDICT_SHIFT) as usize]
+    }
+
+    pub(super) fn is_wake(self) -> bool {
+        self.outcome() == Outcome::Woken
     }
 
     pub(super) fn outcome(self) -> Outcome {

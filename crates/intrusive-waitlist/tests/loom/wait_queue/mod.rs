@@ -2,6 +2,7 @@
 
 mod closing;
 mod permits;
+mod requeue;
 mod tasks;
 mod wakes;
 
