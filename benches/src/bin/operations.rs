@@ -6,7 +6,8 @@ use std::error::Error;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustfiber::{Counter, Runtime, join, scope, spawn, yield_now};
+use rustfiber::sync::AutoResetEvent;
+use rustfiber::{Counter, Event, Runtime, join, scope, spawn, yield_now};
 
 struct Counting;
 
@@ -58,6 +59,40 @@ const OPERATIONS: &[Operation] = &[
     ("spawn-join", |count| {
         let sum: usize = (0..count).map(|_| spawn(|| 1).join().expect("no panic")).sum();
         assert_eq!(sum, count);
+    }),
+    ("event", |count| {
+        let (ping, pong) = (Event::new(), Event::new());
+        join(
+            || {
+                (0..count / 2).for_each(|_| {
+                    ping.set();
+                    pong.wait()
+                })
+            },
+            || {
+                (0..count / 2).for_each(|_| {
+                    ping.wait();
+                    pong.set()
+                })
+            },
+        );
+    }),
+    ("sync-event", |count| {
+        let (ping, pong) = (AutoResetEvent::new(false), AutoResetEvent::new(false));
+        join(
+            || {
+                (0..count / 2).for_each(|_| {
+                    ping.set();
+                    pong.wait()
+                })
+            },
+            || {
+                (0..count / 2).for_each(|_| {
+                    ping.wait();
+                    pong.set()
+                })
+            },
+        );
     }),
     ("yield", |count| (0..count).for_each(|_| yield_now())),
     // One suspension, one wake and one resumption.

@@ -352,6 +352,16 @@ impl<P: Policy> Semaphore<P> {
         self.policy.available()
     }
 
+    /// Counts those who wait.
+    ///
+    /// # Blocking
+    ///
+    /// Waits for others' critical sections of a few instructions. Never suspends a fiber.
+    #[must_use]
+    pub fn waiter_count(&self) -> usize {
+        self.policy.queue().waiter_count()
+    }
+
     /// Refuses all further permits, and ends every wait. Permits that are out may be dropped as
     /// before. Never blocks.
     ///

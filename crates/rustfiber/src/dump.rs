@@ -53,6 +53,7 @@ pub enum FiberState {
 /// What a fiber waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[repr(u8)]
 pub enum WaitKind {
     /// The half of a [`join`](crate::join()) that another worker runs.
     Join,
@@ -66,8 +67,73 @@ pub enum WaitKind {
     Run,
     /// The end of another runtime.
     RuntimeEnd,
-    /// An [`Event`](crate::Event) that is not set.
+    /// An [`Event`](crate::Event), an [`AutoResetEvent`](crate::sync::AutoResetEvent) or a
+    /// [`ManualResetEvent`](crate::sync::ManualResetEvent) that is not set.
     Event,
+    /// A [`Semaphore`](crate::sync::Semaphore) that has too few permits.
+    Semaphore,
+    /// A [`Mutex`](crate::sync::Mutex) that is locked.
+    Mutex,
+    /// An [`RwLock`](crate::sync::RwLock) that is locked.
+    RwLock,
+    /// A [`Condvar`](crate::sync::Condvar).
+    Condvar,
+    /// The others at a [`Barrier`](crate::sync::Barrier).
+    Barrier,
+    /// A [`WaitGroup`](crate::sync::WaitGroup).
+    WaitGroup,
+    /// The value of a [`OnceCell`](crate::sync::OnceCell) or [`Lazy`](crate::sync::Lazy).
+    OnceCell,
+    /// A [`channel`](crate::sync::channel) that is full or empty.
+    Channel,
+    /// A [`oneshot`](crate::sync::oneshot) channel.
+    Oneshot,
+    /// A future, in [`block_on`](crate::block_on).
+    Future,
+    /// Something else of [`sync`](crate::sync).
+    Other,
+}
+
+impl WaitKind {
+    /// Every kind, in the order of their declaration.
+    const ALL: [WaitKind; 18] = [
+        WaitKind::Join,
+        WaitKind::Scope,
+        WaitKind::Counter,
+        WaitKind::JoinHandle,
+        WaitKind::Run,
+        WaitKind::RuntimeEnd,
+        WaitKind::Event,
+        WaitKind::Semaphore,
+        WaitKind::Mutex,
+        WaitKind::RwLock,
+        WaitKind::Condvar,
+        WaitKind::Barrier,
+        WaitKind::WaitGroup,
+        WaitKind::OnceCell,
+        WaitKind::Channel,
+        WaitKind::Oneshot,
+        WaitKind::Future,
+        WaitKind::Other,
+    ];
+
+    /// Returns the kind of a wait of `fiber-sync`, by the name that it gives.
+    pub(crate) fn of_sync(what: &str) -> WaitKind {
+        match what {
+            "AutoResetEvent" | "ManualResetEvent" => WaitKind::Event,
+            "Semaphore" => WaitKind::Semaphore,
+            "Mutex" => WaitKind::Mutex,
+            "RwLock" => WaitKind::RwLock,
+            "Condvar" => WaitKind::Condvar,
+            "Barrier" => WaitKind::Barrier,
+            "WaitGroup" => WaitKind::WaitGroup,
+            "OnceCell" => WaitKind::OnceCell,
+            "channel::Sender" | "channel::Receiver" => WaitKind::Channel,
+            "oneshot::Sender" | "oneshot::Receiver" => WaitKind::Oneshot,
+            "block_on" => WaitKind::Future,
+            _ => WaitKind::Other,
+        }
+    }
 }
 
 impl fmt::Display for Dump {
@@ -120,6 +186,17 @@ impl fmt::Display for WaitKind {
             WaitKind::Run => "a job on another runtime",
             WaitKind::RuntimeEnd => "the end of another runtime",
             WaitKind::Event => "an event",
+            WaitKind::Semaphore => "permits of a semaphore",
+            WaitKind::Mutex => "a mutex",
+            WaitKind::RwLock => "a read-write lock",
+            WaitKind::Condvar => "a condition variable",
+            WaitKind::Barrier => "others at a barrier",
+            WaitKind::WaitGroup => "a wait group",
+            WaitKind::OnceCell => "a value that is being made",
+            WaitKind::Channel => "a channel",
+            WaitKind::Oneshot => "a oneshot channel",
+            WaitKind::Future => "a future",
+            WaitKind::Other => "something of `sync`",
         })
     }
 }
@@ -129,16 +206,6 @@ const IDLE: u8 = 1;
 const RUNNING: u8 = 2;
 const READY: u8 = 3;
 const WAITING: u8 = 4; // plus a `WaitKind`
-
-const WAIT_KINDS: [WaitKind; 7] = [
-    WaitKind::Join,
-    WaitKind::Scope,
-    WaitKind::Counter,
-    WaitKind::JoinHandle,
-    WaitKind::Run,
-    WaitKind::RuntimeEnd,
-    WaitKind::Event,
-];
 
 /// What a dump reads of one fiber. Written by its home worker, except that a waker sets it ready.
 ///
@@ -175,9 +242,7 @@ impl Activity {
     }
 
     pub(crate) fn set_waiting(&self, wait: &Wait) {
-        let kind = wait.kind();
-        let index = WAIT_KINDS.iter().position(|known| *known == kind);
-        let code = WAITING + index.map_or(0, |index| u8::try_from(index).unwrap_or(0));
+        let code = WAITING + wait.kind() as u8;
         self.waits_at.store(ptr::from_ref(wait.site).cast_mut(), Ordering::Relaxed);
         self.state.store(code, Ordering::Relaxed);
     }
@@ -199,7 +264,7 @@ impl Activity {
             RUNNING if spawned_at.is_none() => FiberState::Idle, // its loop looks for a job
             RUNNING => FiberState::Running,
             READY => FiberState::Ready,
-            code => FiberState::Waiting(WAIT_KINDS[usize::from(code - WAITING)]),
+            code => FiberState::Waiting(WaitKind::ALL[usize::from(code - WAITING)]),
         };
         let waits = matches!(state, FiberState::Waiting(_));
         Some(FiberDump {
@@ -214,4 +279,17 @@ impl Activity {
 fn read(site: &AtomicPtr<Location<'static>>) -> Option<Site> {
     // SAFETY: null, or stored from a `Site`, which lives for ever and is never written.
     unsafe { site.load(Ordering::Relaxed).as_ref() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_number() {
+        for (index, kind) in WaitKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+        assert_eq!(WaitKind::ALL.len(), WaitKind::Other as usize + 1);
+    }
 }

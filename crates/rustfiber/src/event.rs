@@ -13,6 +13,10 @@ use crate::worker::Worker;
 /// Fibers and plain threads may wait side by side, also jobs of different runtimes; whoever has
 /// waited longest goes first. Signals are not counted: setting a set event changes nothing.
 ///
+/// A wait and a wake cost less than half of what they cost with
+/// [`sync::AutoResetEvent`](crate::sync::AutoResetEvent), which is the same but for what takes more
+/// than a list under a lock: waits that give up, and tasks that wait. Take that one for these.
+///
 /// # Examples
 ///
 /// ```

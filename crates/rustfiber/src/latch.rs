@@ -64,13 +64,15 @@ pub(crate) enum Awaited {
     RuntimeEnd,
     /// An event, whoever sets it.
     Event,
+    /// Something of [`crate::sync`], whoever lets the wait end.
+    Sync(WaitKind),
 }
 
 impl Wait {
     /// Tells whether the wait is for this job, among others.
     pub(crate) fn is_for(&self, job: &JobId) -> bool {
         match self.what {
-            Awaited::Join | Awaited::RuntimeEnd | Awaited::Event => false,
+            Awaited::Join | Awaited::RuntimeEnd | Awaited::Event | Awaited::Sync(_) => false,
             Awaited::Scope(scope) => job.owners[0] == scope,
             Awaited::Counter(counter) => job.owners[1] == counter,
             Awaited::JoinHandle(address) | Awaited::Run(address) => job.address == address,
@@ -79,7 +81,8 @@ impl Wait {
 
     /// Tells whether the wait may be for jobs that lie in queues.
     pub(crate) fn is_for_jobs(&self) -> bool {
-        !matches!(self.what, Awaited::Join | Awaited::RuntimeEnd | Awaited::Event)
+        use Awaited::{Event, Join, RuntimeEnd, Sync};
+        !matches!(self.what, Join | RuntimeEnd | Event | Sync(_))
     }
 
     pub(crate) fn kind(&self) -> WaitKind {
@@ -91,6 +94,7 @@ impl Wait {
             Awaited::Run(_) => WaitKind::Run,
             Awaited::RuntimeEnd => WaitKind::RuntimeEnd,
             Awaited::Event => WaitKind::Event,
+            Awaited::Sync(kind) => kind,
         }
     }
 }

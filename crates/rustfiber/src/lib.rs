@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod block;
+mod blocker;
 mod builder;
 mod clock;
 #[cfg(doctest)]
@@ -22,6 +23,7 @@ mod scope;
 mod sort;
 mod spawn;
 mod stats;
+pub mod sync;
 #[cfg(feature = "trace")]
 mod trace;
 #[cfg(not(feature = "trace"))]
@@ -34,6 +36,7 @@ pub use counter::{Counter, Ticket};
 pub use dump::{Dump, FiberDump, FiberState, WaitKind};
 pub use error::{BuildError, FiberLimit, ShutdownError};
 pub use event::Event;
+pub use fiber_sync::block_on;
 pub use join::join;
 pub use join_all::{Closures, join_all};
 pub use parallel::{par_for, par_for_each, par_map, par_map_reduce};

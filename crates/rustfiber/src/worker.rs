@@ -13,9 +13,11 @@ use std::thread;
 
 use deque_scheduler::{Chain, Find, Job, WorkerQueues};
 use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
+use fiber_sync::blocker;
 use intrusive_waitlist::{Registration, Waiter};
 
 use crate::block::BlockList;
+use crate::blocker::Fibers;
 use crate::clock::{now_ns, ticks};
 use crate::error::FiberLimit;
 use crate::home::{FiberRecord, Home, StartedJob};
@@ -86,7 +88,7 @@ pub(crate) struct Worker {
     stacks: RefCell<StackCache>,
     pub(crate) blocks: BlockList,
     /// The fiber that runs now; none while the switchboard, or a job on the native stack, runs.
-    current: Cell<Option<&'static FiberRecord>>,
+    pub(crate) current: Cell<Option<&'static FiberRecord>>,
     /// When a scheduling point first saw that woken fibers wait, by [`now_ns`]; zero: none has.
     waiting_since: Cell<u64>,
     /// Scheduling points until the next look at the clock.
@@ -174,7 +176,9 @@ impl Worker {
             trace,
         };
         CURRENT.set(&raw const worker);
+        let blocker = blocker::install(&Fibers);
         worker.switchboard();
+        drop(blocker);
         CURRENT.set(ptr::null());
         worker.shared.stacks.flush(&mut worker.stacks.borrow_mut());
     }
@@ -483,16 +487,28 @@ impl Worker {
             record.activity.set_running();
             return;
         }
-        // Rule 5: even if the waiter has been notified by now, its waker is about to put the fiber
-        // into the inbox, so the fiber must be suspended, or soon suspend, to be taken out of it.
+        self.suspend_registered(record, wait, || waiter.is_notified().then_some(()));
+    }
+
+    /// Suspends the running fiber, which has registered a waiter, until `outcome` is there.
+    ///
+    /// Rule 5: even if the waiter has been notified by now, its waker is about to put the fiber
+    /// into the inbox, so the fiber must be suspended, or soon suspend, to be taken out of it.
+    #[inline(always)]
+    pub(crate) fn suspend_registered<R>(
+        &self,
+        record: &FiberRecord,
+        wait: &Wait,
+        outcome: impl Fn() -> Option<R>,
+    ) -> R {
         loop {
             // PROGRESS: the claimant sends this fiber to its inbox once.
             let suspension = self.trace.suspends(Some(wait));
             self.queues.hand_over_joins();
             suspend(record, Why::Waits);
             self.trace.resumes(suspension);
-            if waiter.is_notified() {
-                return;
+            if let Some(outcome) = outcome() {
+                return outcome;
             }
         }
     }
@@ -601,10 +617,16 @@ impl Worker {
             }
             self.abort_deadlocked(wait);
         }
+        self.block_thread(wait, || completion.wait_thread());
+    }
+
+    /// Calls `block`, which blocks the thread; others may have this worker's jobs meanwhile.
+    pub(crate) fn block_thread<R>(&self, wait: &Wait, block: impl FnOnce() -> R) -> R {
         self.queues.hand_over();
         self.trace.blocks(wait);
-        completion.wait_thread();
+        let result = block();
         self.trace.unblocks();
+        result
     }
 
     /// Ends the process: the wait would last for ever, and can neither return nor unwind.

@@ -27,7 +27,10 @@ pub(super) const REASONS: &[(&str, &str)] = &[
 /// Which of our crates a crate may depend on. Whoever is not here may depend on none.
 const ARROWS: [(&str, &[&str]); 2] = [
     ("fiber-sync", &["intrusive-waitlist"]),
-    ("rustfiber", &["fiber-stack", "intrusive-waitlist", "topology", "deque-scheduler"]),
+    (
+        "rustfiber",
+        &["fiber-stack", "intrusive-waitlist", "topology", "deque-scheduler", "fiber-sync"],
+    ),
 ];
 
 /// May depend on everything: what measures, and what sanitizers must report.
