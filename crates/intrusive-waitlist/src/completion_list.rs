@@ -7,16 +7,13 @@ use crate::primitive::{AtomicPtr, Ordering};
 use crate::waiter::{Waiter, WakeHandle};
 
 /// The `head` of a completed list. Nodes are aligned to 8, so none has this address.
-const DONE: *mut Waiter = ptr::without_provenance_mut(1);
-
-/// The `head` of a list whose waiting side has gone before the completion.
-const DETACHED: *mut Waiter = ptr::without_provenance_mut(2);
+pub(crate) const DONE: *mut Waiter = ptr::without_provenance_mut(1);
 
 /// A list of waiters on something that completes once.
 ///
 /// One word. It cannot be reset: a fresh completion needs a fresh list.
 pub struct CompletionList {
-    head: AtomicPtr<Waiter>,
+    pub(crate) head: AtomicPtr<Waiter>,
 }
 
 /// What became of an attempt to wait.
@@ -27,26 +24,6 @@ pub enum Registration {
     Registered,
     /// The list had completed; the waiter was not touched.
     AlreadyDone,
-}
-
-/// What became of an attempt to give up waiting for good.
-#[must_use = "the last of the two sides frees what they share"]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detach {
-    /// The list is pending: its completer will find nobody, and be the last to use it.
-    Detached,
-    /// The list had completed: the caller is the last to use it.
-    AlreadyDone,
-}
-
-/// What a completion met.
-#[must_use = "the last of the two sides frees what they share"]
-#[derive(Debug)]
-pub enum Completed {
-    /// The waiting side is there, and owns the list from now on.
-    Woken(Woken),
-    /// The waiting side has gone: the caller is the last to use the list.
-    Detached,
 }
 
 impl CompletionList {
@@ -121,46 +98,12 @@ impl CompletionList {
         Woken::of(self.close())
     }
 
-    /// Completes a list whose waiting side may detach from it.
-    ///
-    /// Unless this returns [`Completed::Detached`], the swap inside is the last touch of the list,
-    /// as in [`CompletionList::complete`].
-    #[inline]
-    pub fn complete_or_detached(&self) -> Completed {
-        match self.close() {
-            DETACHED => Completed::Detached,
-            head => Completed::Woken(Woken::of(head)),
-        }
-    }
-
     /// Completes the list, and returns what its `head` was.
     #[inline]
-    fn close(&self) -> *mut Waiter {
+    pub(crate) fn close(&self) -> *mut Waiter {
         // ORDERING: Release passes what the completer did to whoever sees DONE; Acquire receives
-        // the claimed nodes from their registrations, and the waiting side's last use from
-        // `detach`.
+        // the claimed nodes from their registrations.
         self.head.swap(DONE, Ordering::AcqRel)
-    }
-
-    /// Gives up the waiting side for good, so that one of the two sides learns that it is the last:
-    /// this one, if the list has completed, or else the completer.
-    ///
-    /// # Safety
-    ///
-    /// Nobody is registered, and this is the waiting side's last use of the list. The list is
-    /// completed by [`CompletionList::complete_or_detached`] only, and once.
-    #[inline]
-    pub unsafe fn detach(&self) -> Detach {
-        // ORDERING: Release passes the end of the caller's use to the completer's swap; Acquire on
-        // failure receives what the completer did.
-        let pending = ptr::null_mut();
-        match self.head.compare_exchange(pending, DETACHED, Ordering::Release, Ordering::Acquire) {
-            Ok(_) => Detach::Detached,
-            Err(head) => {
-                debug_assert!(ptr::eq(head, DONE), "somebody is registered, or has detached");
-                Detach::AlreadyDone
-            }
-        }
     }
 
     /// Waits, as an OS thread, until the list completes.
@@ -233,7 +176,7 @@ impl Woken {
 
     /// Everybody in the list that was claimed with this `head`.
     #[inline]
-    fn of(head: *mut Waiter) -> Self {
+    pub(crate) fn of(head: *mut Waiter) -> Self {
         if head.is_null() || ptr::eq(head, DONE) {
             return Woken::none();
         }

@@ -6,6 +6,7 @@ extern crate std;
 
 mod completion_list;
 mod counter_list;
+mod join_cell;
 mod primitive;
 #[cfg(feature = "std")]
 mod signal_list;
@@ -13,8 +14,9 @@ mod split_counter;
 pub mod wait_queue;
 mod waiter;
 
-pub use completion_list::{Completed, CompletionList, Detach, Registration, Woken};
+pub use completion_list::{CompletionList, Registration, Woken};
 pub use counter_list::CounterList;
+pub use join_cell::{Completed, Detach, JoinCell};
 #[cfg(feature = "std")]
 pub use signal_list::SignalList;
 pub use split_counter::SplitCounter;

@@ -124,7 +124,7 @@ unsafe impl Linked for FiberRecord {
 /// Jobs of one fiber need not end in the reverse order of their starts: one may run inside a fiber
 /// that another has made, and that is resumed elsewhere. So each takes itself out.
 pub(crate) struct StartedJob {
-    id: JobId,
+    id: Cell<JobId>,
     /// The job inside which this one runs, or null.
     outer: Cell<*const StartedJob>,
     /// The job that runs inside this one, or null.
@@ -133,21 +133,36 @@ pub(crate) struct StartedJob {
 
 impl StartedJob {
     pub(crate) fn new(id: JobId) -> Self {
-        StartedJob { id, outer: Cell::new(ptr::null()), inner: Cell::new(ptr::null()) }
+        StartedJob {
+            id: Cell::new(id),
+            outer: Cell::new(ptr::null()),
+            inner: Cell::new(ptr::null()),
+        }
     }
 }
 
 impl FiberRecord {
     /// Returns the jobs that the fiber has started, the innermost first. The home worker's alone.
     fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.started_jobs().map(|job| job.id.get())
+    }
+
+    fn started_jobs(&self) -> impl Iterator<Item = &StartedJob> {
         let mut next = self.job.get();
         std::iter::from_fn(move || {
             // SAFETY: the frame of a started job lies on a stack that is not freed, and the worker
             // takes the job out before the frame ends.
             let job = unsafe { next.as_ref() }?;
             next = job.outer.get();
-            Some(job.id)
+            Some(job)
         })
+    }
+
+    /// Forgets the address of a job that has ended, but is still in the list. The home worker's
+    /// alone.
+    pub(crate) fn forget_job(&self, address: usize) {
+        let known = self.started_jobs().find(|job| job.id.get().address == address);
+        known.inspect(|job| job.id.set(JobId { address: 0, owners: [0; 2] }));
     }
 
     /// Puts a job that starts into the list.

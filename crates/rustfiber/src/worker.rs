@@ -401,6 +401,11 @@ impl Worker {
         }
     }
 
+    /// Forgets the address of the running job, whose memory is gone: another may come to lie there.
+    pub(crate) fn forget_job(&self, address: usize) {
+        self.current.get().inspect(|record| record.forget_job(address));
+    }
+
     pub(crate) fn index(&self) -> usize {
         self.queues.index()
     }

@@ -3,8 +3,7 @@
 use std::ptr::NonNull;
 
 use intrusive_waitlist::{
-    Completed, CompletionList, CounterList, Detach, FiberHandle, Registration, SignalList,
-    SplitCounter, Waiter,
+    CompletionList, CounterList, FiberHandle, Registration, SignalList, SplitCounter, Waiter,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -58,70 +57,6 @@ fn home_and_others_share_a_split_counter() {
         counter.get().wait_thread();
         counter.free().retire();
         thread.join().unwrap();
-    });
-}
-
-/// What a completer and a waiting side share, until the last of them frees it.
-struct TwoSides {
-    list: CompletionList,
-    result: Data,
-    used_by_waiting_side: Data,
-}
-
-impl TwoSides {
-    fn new() -> Shared<TwoSides> {
-        Shared::new(TwoSides {
-            list: CompletionList::new(),
-            result: Data::new(),
-            used_by_waiting_side: Data::new(),
-        })
-    }
-}
-
-impl Shared<TwoSides> {
-    /// Returns how often this freed.
-    fn complete(self) -> usize {
-        self.get().result.add_one();
-        match self.get().list.complete_or_detached() {
-            Completed::Woken(woken) => {
-                woken.wake_all();
-                0
-            }
-            Completed::Detached => self.free_all(),
-        }
-    }
-
-    fn free_all(self) -> usize {
-        let sides = self.free();
-        sides.list.retire();
-        assert_eq!((sides.result.take(), sides.used_by_waiting_side.take()), (1, 1));
-        1
-    }
-}
-
-#[test]
-fn the_last_of_two_sides_frees() {
-    model(4, || {
-        let sides = TwoSides::new();
-        let completer = thread::spawn(move || sides.complete());
-        sides.get().used_by_waiting_side.add_one();
-        // SAFETY: nobody registers, and the list is not used unless this side is the last.
-        let freed = match unsafe { sides.get().list.detach() } {
-            Detach::Detached => 0,
-            Detach::AlreadyDone => sides.free_all(),
-        };
-        assert_eq!(freed + completer.join().unwrap(), 1);
-    });
-}
-
-#[test]
-fn a_side_that_waited_frees() {
-    model(4, || {
-        let sides = TwoSides::new();
-        let completer = thread::spawn(move || sides.complete());
-        sides.get().used_by_waiting_side.add_one();
-        sides.get().list.wait_thread();
-        assert_eq!(sides.free_all() + completer.join().unwrap(), 1);
     });
 }
 

@@ -1,6 +1,7 @@
 //! Model checks: each test is one claim of a README beside the code.
 #![cfg(loom)]
 
+mod join_cell;
 mod lists;
 mod wait_queue;
 

@@ -112,7 +112,7 @@ impl Wake for Unpark {
     }
 }
 
-fn unparking() -> Waker {
+pub(crate) fn unparking() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }
 
@@ -147,6 +147,6 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Call<F> {
     }
 }
 
-fn calling(f: impl Fn() + Send + Sync + 'static) -> Waker {
+pub(crate) fn calling(f: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Call(f)))
 }
