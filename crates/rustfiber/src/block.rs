@@ -3,8 +3,9 @@
 //! A worker takes blocks from a list of its own, and whoever is done with one puts it on its own
 //! worker's list, so a job that stays costs no allocation and no shared word. Where jobs move, one
 //! worker's list fills while another's runs dry: lists pass each other full bundles through the
-//! depot, one lock for so many jobs. Blocks are plain heap memory and belong to no runtime: what
-//! does not fit one, or is made or freed outside of any worker, goes to the allocator.
+//! depot, one lock for so many jobs. A thread that is no worker has a list too, which it fills from
+//! the depot of the runtime that it submits to. Blocks are plain heap memory and belong to no
+//! runtime; what does not fit one goes to the allocator.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
@@ -41,12 +42,14 @@ impl<T> Block<T> {
         IS_POOLED && size_of::<T>() <= BLOCK.size() && align_of::<T>() <= BLOCK.align();
     const LAYOUT: Layout = if Self::IS_POOLED { BLOCK } else { Layout::new::<T>() };
 
-    /// Puts a value into a block of `worker`, which is the caller's if there is one.
+    /// Puts a value into a block of `worker`, which is the caller's if there is one; else of the
+    /// calling thread, or of `depot`, if there is any.
     #[inline(always)]
-    pub(crate) fn new(value: T, worker: Option<&Worker>) -> Self {
+    pub(crate) fn new(value: T, worker: Option<&Worker>, depot: Option<&Depot>) -> Self {
         let pooled = match worker {
-            Some(worker) if Self::IS_POOLED => worker.blocks.take(&worker.shared.blocks),
-            _ => None,
+            _ if !Self::IS_POOLED => None,
+            Some(worker) => worker.blocks.take(Some(&worker.shared.blocks)),
+            None => take_outside(depot),
         };
         let memory = pooled.unwrap_or_else(|| {
             // SAFETY: jobs have headers, so the size is not zero.
@@ -84,11 +87,10 @@ impl<T> Block<T> {
     pub(crate) fn forget(self, worker: Option<&Worker>) {
         let memory = self.value.cast::<u8>();
         match worker {
-            Some(worker) if Self::IS_POOLED => {
-                worker.blocks.give_back(memory, &worker.shared.blocks);
-            }
             // SAFETY: every block of this type was allocated with this layout.
-            _ => unsafe { dealloc(memory.as_ptr(), Self::LAYOUT) },
+            _ if !Self::IS_POOLED => unsafe { dealloc(memory.as_ptr(), Self::LAYOUT) },
+            Some(worker) => worker.blocks.give_back(memory, Some(&worker.shared.blocks)),
+            None => give_back_outside(memory),
         }
     }
 }
@@ -135,36 +137,57 @@ impl Drop for Bundle {
     }
 }
 
-/// One worker's free blocks: a bundle that it works with, and at most one full one beside it.
+/// One thread's free blocks: a bundle that it works with, and at most one full one beside it.
 pub(crate) struct BlockList {
     open: RefCell<Bundle>,
     full: Cell<Option<Bundle>>,
 }
 
 impl BlockList {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         BlockList { open: RefCell::new(Bundle::EMPTY), full: Cell::new(None) }
     }
 
     #[inline]
-    fn take(&self, depot: &Depot) -> Option<NonNull<u8>> {
+    fn take(&self, depot: Option<&Depot>) -> Option<NonNull<u8>> {
         let mut open = self.open.borrow_mut();
         open.pop().or_else(|| {
-            *open = self.full.take().or_else(|| depot.take())?;
+            *open = self.full.take().or_else(|| depot?.take())?;
             open.pop()
         })
     }
 
     #[inline]
-    fn give_back(&self, memory: NonNull<u8>, depot: &Depot) {
+    fn give_back(&self, memory: NonNull<u8>, depot: Option<&Depot>) {
         let mut open = self.open.borrow_mut();
         open.push(memory);
         if open.count == BUNDLE {
             let filled = std::mem::replace(&mut *open, Bundle::EMPTY);
-            if let Some(older) = self.full.replace(Some(filled)) {
-                depot.give_back(older);
+            match (self.full.replace(Some(filled)), depot) {
+                (Some(older), Some(depot)) => depot.give_back(older),
+                (older, _) => drop(older),
             }
         }
+    }
+}
+
+thread_local! {
+    /// The free blocks of a thread that is no worker.
+    static OUTSIDE: BlockList = const { BlockList::new() };
+}
+
+/// Takes a block on a thread that is no worker.
+fn take_outside(depot: Option<&Depot>) -> Option<NonNull<u8>> {
+    // None as well once the thread's own list is gone, as the thread ends.
+    OUTSIDE.try_with(|list| list.take(depot)).ok().flatten()
+}
+
+/// Frees a block on a thread that is no worker: what it has too many of goes to the allocator, as
+/// a runtime whose depot could have it may be gone.
+fn give_back_outside(memory: NonNull<u8>) {
+    if OUTSIDE.try_with(|list| list.give_back(memory, None)).is_err() {
+        // SAFETY: every block was allocated with this layout.
+        unsafe { dealloc(memory.as_ptr(), BLOCK) };
     }
 }
 
@@ -228,7 +251,7 @@ mod tests {
     /// Allocates more at once than the allocator could align by chance.
     fn place_many<T: Copy>(value: T) {
         let worker = Worker::current().expect("this runs on a worker");
-        let values: Vec<_> = (0..32).map(|_| Block::new(value, Some(worker)).into_raw()).collect();
+        let values: Vec<_> = (0..32).map(|_| Block::new(value, Some(worker), None).into_raw()).collect();
         assert!(values.iter().all(|value| value.is_aligned()));
         for value in values {
             // SAFETY: from `into_raw` above, once.
@@ -257,33 +280,33 @@ mod tests {
     #[test]
     fn blocks_come_back_newest_first_and_then_by_bundles() {
         let (list, depot) = (BlockList::new(), Depot::new(1));
-        assert!(list.take(&depot).is_none());
+        assert!(list.take(Some(&depot)).is_none());
         let given: Vec<_> = (0..3 * BUNDLE + 5).map(|_| fresh()).collect();
-        given.iter().for_each(|memory| list.give_back(*memory, &depot));
+        given.iter().for_each(|memory| list.give_back(*memory, Some(&depot)));
         assert_eq!(depot.bundles.lock().len(), 2, "the list keeps one full bundle");
-        let mut taken: Vec<_> = std::iter::from_fn(|| list.take(&depot)).collect();
+        let mut taken: Vec<_> = std::iter::from_fn(|| list.take(Some(&depot))).collect();
         assert_eq!(taken[0], given[given.len() - 1]);
         assert!(depot.bundles.lock().is_empty());
         taken.sort();
         let mut sorted = given.clone();
         sorted.sort();
         assert_eq!(taken, sorted, "each block once");
-        taken.into_iter().for_each(|memory| list.give_back(memory, &depot));
+        taken.into_iter().for_each(|memory| list.give_back(memory, Some(&depot)));
     }
 
     #[test]
     fn one_worker_gets_what_another_gave() {
         let (giver, taker, depot) = (BlockList::new(), BlockList::new(), Depot::new(2));
-        (0..2 * BUNDLE).for_each(|_| giver.give_back(fresh(), &depot));
-        let taken: Vec<_> = std::iter::from_fn(|| taker.take(&depot)).collect();
+        (0..2 * BUNDLE).for_each(|_| giver.give_back(fresh(), Some(&depot)));
+        let taken: Vec<_> = std::iter::from_fn(|| taker.take(Some(&depot))).collect();
         assert_eq!(taken.len(), BUNDLE);
-        taken.into_iter().for_each(|memory| taker.give_back(memory, &depot));
+        taken.into_iter().for_each(|memory| taker.give_back(memory, Some(&depot)));
     }
 
     #[test]
     fn what_the_depot_has_no_room_for_is_freed() {
         let (list, depot) = (BlockList::new(), Depot::new(1));
-        (0..(BUNDLES_PER_WORKER + 10) * BUNDLE).for_each(|_| list.give_back(fresh(), &depot));
+        (0..(BUNDLES_PER_WORKER + 10) * BUNDLE).for_each(|_| list.give_back(fresh(), Some(&depot)));
         let bundles = depot.bundles.lock();
         assert_eq!(bundles.len(), BUNDLES_PER_WORKER);
         assert!(bundles.iter().all(|bundle| bundle.count == BUNDLE));

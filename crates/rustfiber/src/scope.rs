@@ -125,7 +125,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             scope: NonNull::from(self).cast(),
             closure: f,
         };
-        let job = Block::new(job, worker).into_raw();
+        let job = Block::new(job, worker, None).into_raw();
         // SAFETY: the closure is `Send`, and a scope may be used from any thread.
         let token = unsafe { Job::new(job.cast()) };
         match home {
