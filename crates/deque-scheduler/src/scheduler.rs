@@ -9,7 +9,7 @@ use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
 
 use crate::barrier::Barrier;
-use crate::injector::Injector;
+use crate::injector::{Hands, Injector};
 use crate::job::Job;
 use crate::observer::{Observed, Observer};
 use crate::primitive::{AtomicBool, Ordering};
@@ -109,6 +109,7 @@ impl Scheduler {
             // SAFETY: no other worker of these rings has this index.
             thief: unsafe { ThiefId::new(index as u32) },
             loot: RefCell::new(Vec::with_capacity(BATCH_MAX)),
+            hands: Hands::new(),
             victims: victims.into(),
             picks: Cell::new(0),
             fair_turn: Cell::new(FairTurn::Injector),
@@ -189,8 +190,9 @@ pub struct WorkerQueues {
     spawns: Spawns,
     index: usize,
     thief: ThiefId,
-    /// Where rings put what is taken from them; empty between calls.
+    /// Where queues put what is taken from them; empty between calls.
     loot: RefCell<Vec<Job>>,
+    hands: Hands,
     victims: Box<[usize]>,
     picks: Cell<u32>,
     fair_turn: Cell<FairTurn>,
@@ -409,7 +411,7 @@ impl WorkerQueues {
     pub fn next_fair(&self) -> Option<Job> {
         let turn = self.fair_turn.get();
         let (first, next_turn) = match turn {
-            FairTurn::Injector => (self.next_injected(), FairTurn::OldestOwn),
+            FairTurn::Injector => (self.scheduler.injector.take(), FairTurn::OldestOwn),
             FairTurn::OldestOwn => {
                 (self.next_handed_over().or_else(|| self.spawns.take_oldest()), FairTurn::Steal)
             }
@@ -438,8 +440,21 @@ impl WorkerQueues {
         if ring.has_public() { self.take_one(ring) } else { None }
     }
 
+    /// Takes the job that was injected first, and with it some for later: whoever submits and who
+    /// runs then meet at the queue less often.
     fn next_injected(&self) -> Option<Job> {
-        self.scheduler.injector.take()
+        let injector = &self.scheduler.injector;
+        if injector.is_empty() {
+            return None;
+        }
+        let first = self.move_jobs(|| {
+            let mut loot = self.loot.borrow_mut();
+            let first = injector.take_batch(&self.hands, BATCH_MAX, &mut loot);
+            // The oldest comes out first, as the newest of the own ones does.
+            loot.drain(..).rev().for_each(|job| self.push_spawn(job));
+            first
+        });
+        first.unwrap_or_else(|| injector.take())
     }
 
     /// Tells whether another worker has public jobs, as far as this one can see.

@@ -94,6 +94,18 @@ fn stealing_comes_before_injected_jobs() {
 }
 
 #[test]
+fn injected_jobs_are_taken_in_their_order_half_of_the_queue_at_once() {
+    let (scheduler, [worker, other]) = pool();
+    (1..=8).for_each(|job| scheduler.inject(token(job)));
+    assert_eq!(worker.next().map(number), Some(1));
+    assert_eq!(other.next().map(number), Some(5), "the first worker has taken four");
+    let jobs: Vec<_> = std::iter::from_fn(|| worker.next().map(number)).collect();
+    assert_eq!(jobs, [2, 3, 4, 7, 8]);
+    assert_eq!(other.next().map(number), Some(6));
+    assert!(!worker.has_near() && !other.has_near());
+}
+
+#[test]
 fn fair_picks_begin_in_turn_with_the_injector_the_oldest_own_job_and_a_steal() {
     let (scheduler, [worker, other]) = pool();
     for _ in 0..2 {

@@ -251,7 +251,8 @@ mod tests {
     /// Allocates more at once than the allocator could align by chance.
     fn place_many<T: Copy>(value: T) {
         let worker = Worker::current().expect("this runs on a worker");
-        let values: Vec<_> = (0..32).map(|_| Block::new(value, Some(worker), None).into_raw()).collect();
+        let values: Vec<_> =
+            (0..32).map(|_| Block::new(value, Some(worker), None).into_raw()).collect();
         assert!(values.iter().all(|value| value.is_aligned()));
         for value in values {
             // SAFETY: from `into_raw` above, once.

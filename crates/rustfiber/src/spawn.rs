@@ -380,7 +380,8 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let job = Block::new(SpawnJob::new(f, site), Worker::current(), Some(&shared.blocks)).into_raw();
+    let job =
+        Block::new(SpawnJob::new(f, site), Worker::current(), Some(&shared.blocks)).into_raw();
     // SAFETY: closure and result are `Send`; the block stays until the job has run.
     shared.submit(unsafe { Job::new(job.cast()) });
     // SAFETY: the header is the job's, and `take` its own.
