@@ -236,6 +236,13 @@ impl<T: Linked> Chain<T> {
         self.append(Chain { first: node.as_ptr(), last: node.as_ptr() });
     }
 
+    /// Returns the first node, if it is not the only one.
+    #[inline]
+    #[must_use]
+    pub fn first_of_several(&self) -> Option<NonNull<T>> {
+        NonNull::new(self.first).filter(|first| first.as_ptr() != self.last)
+    }
+
     /// Takes the first node.
     #[inline]
     pub fn pop_front(&mut self) -> Option<NonNull<T>> {

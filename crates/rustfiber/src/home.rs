@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use deque_scheduler::sleep::{GenericParker, ParkSlot};
 use deque_scheduler::{Batch, Chain, Inbox, Link, Linked};
 use fiber_stack::{Fiber, Suspender};
-use intrusive_waitlist::{FiberHandle, WakeHandle, Woken};
+use intrusive_waitlist::{FiberHandle, Waiter, WakeHandle, Woken};
 use parking_lot::Mutex;
 
 use crate::clock::ticks;
@@ -66,6 +66,8 @@ impl Home {
             suspender: Cell::new(ptr::null()),
             job: Cell::new(ptr::null()),
             stack_part: Cell::new(0),
+            suspended_at: Cell::new(ptr::null()),
+            waiter: UnsafeCell::new(None),
             activity: Activity::new(),
             woken_at: AtomicU64::new(0),
         }));
@@ -100,14 +102,18 @@ pub(crate) struct FiberRecord {
     pub(crate) job: Cell<*const StartedJob>,
     /// The home worker's alone: the address above which a wait may run jobs on the fiber's stack.
     pub(crate) stack_part: Cell<usize>,
+    /// The home worker's alone: an address among the newest words of the suspended fiber's stack.
+    pub(crate) suspended_at: Cell<*const u8>,
+    /// The home worker's, and between registration and notification the wait list's.
+    waiter: UnsafeCell<Option<Waiter>>,
     pub(crate) activity: Activity,
     /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is
     /// in the inbox; then the home worker's.
     pub(crate) woken_at: AtomicU64,
 }
 
-// SAFETY: other threads touch `home`, the atomics and, through the inbox's protocol, `link`; the
-// rest is the home worker's alone.
+// SAFETY: other threads touch `home`, the atomics and, through the protocols of inbox and wait list,
+// `link` and `waiter`; the rest is the home worker's alone.
 unsafe impl Sync for FiberRecord {}
 // SAFETY: as above.
 unsafe impl Send for FiberRecord {}
@@ -202,6 +208,21 @@ impl FiberRecord {
         // SAFETY: records and homes are never freed, so `wake_fiber` may be called at any time; a
         // registration is followed by one suspension, so it is called once for each.
         unsafe { FiberHandle::new(NonNull::from(self).cast(), wake_fiber) }
+    }
+
+    /// Returns a waiter for the fiber's next wait.
+    ///
+    /// It lies here, and not in the frame that waits, because whoever wakes many fibers goes through
+    /// their waiters one after the other: those would be on as many stacks, each a page of its own.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the home worker, and the fiber's last waiter is in no list: it has been
+    /// notified, or was never registered.
+    #[inline(always)]
+    pub(crate) unsafe fn new_waiter(&'static self) -> &'static Waiter {
+        // SAFETY: nobody else has the last waiter, and so nobody the cell.
+        unsafe { &mut *self.waiter.get() }.insert(Waiter::fiber(self.handle()))
     }
 
     /// Notes that the fiber can go on. The waker's, before the push.

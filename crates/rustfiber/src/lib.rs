@@ -18,6 +18,7 @@ mod latch;
 mod panic;
 mod parallel;
 mod places;
+mod prefetch;
 mod runtime;
 mod scope;
 mod sort;

@@ -14,7 +14,7 @@ use std::thread;
 use deque_scheduler::{Chain, Find, Job, WorkerQueues};
 use fiber_stack::{Fiber, Resumed, StackCache, StackError, Suspender};
 use fiber_sync::blocker;
-use intrusive_waitlist::{Registration, Waiter};
+use intrusive_waitlist::Registration;
 
 use crate::block::BlockList;
 use crate::blocker::Fibers;
@@ -23,6 +23,7 @@ use crate::error::FiberLimit;
 use crate::home::{FiberRecord, Home, StartedJob};
 use crate::job::JobHeader;
 use crate::latch::{Awaited, Completion, Wait};
+use crate::prefetch;
 use crate::runtime::Shared;
 use crate::stats::{Counts, add_one, raise};
 use crate::trace::Recorder;
@@ -276,7 +277,14 @@ impl Worker {
         let mut ready = self.ready.borrow_mut();
         ready.append(self.home.inbox.take());
         // SAFETY: records are never freed.
-        ready.pop_front().map(|record| unsafe { &*record.as_ptr() })
+        let next = ready.pop_front().map(|record| unsafe { &*record.as_ptr() });
+        // Of two or three fibers that take turns, the caches know everything.
+        if let Some(after) = ready.first_of_several() {
+            // SAFETY: as above.
+            let after = unsafe { after.as_ref() };
+            prefetch::stack(after.suspended_at.get(), after.suspender.get().cast());
+        }
+        next
     }
 
     /// Runs a job on a loop fiber; on the native stack when there is no stack for one.
@@ -486,9 +494,12 @@ impl Worker {
     pub(crate) fn suspend_until(&self, completion: &impl Completion, wait: &Wait) {
         let record = self.current.get().expect("a fiber that suspends runs");
         record.activity.set_waiting(wait);
-        let waiter = Waiter::fiber(record.handle());
-        // SAFETY: the waiter stays in this frame, which cannot unwind, until it is notified.
-        if unsafe { completion.register(&waiter) } == Registration::AlreadyDone {
+        // SAFETY: a fiber's waits come one after the other, and end as below: notified, or not
+        // registered.
+        let waiter = unsafe { record.new_waiter() };
+        // SAFETY: the waiter stays where it is until it is notified, and this frame, which borrows
+        // the completion, cannot unwind before.
+        if unsafe { completion.register(waiter) } == Registration::AlreadyDone {
             record.activity.set_running();
             return;
         }
@@ -668,6 +679,8 @@ enum Pick {
 /// switch costs a mispredicted return, as the processor's stack of returns is the switchboard's.
 #[inline(always)]
 fn suspend(record: &FiberRecord, why: Why) -> Order {
+    let here = 0_u8;
+    record.suspended_at.set(&raw const here);
     suspender_of(record).suspend(why)
 }
 
