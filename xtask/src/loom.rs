@@ -52,7 +52,7 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
 
 /// Runs the models of every crate that has some.
 pub(crate) fn check(project: &Project, selection: &Selection, log: &mut Log) -> Result<Outcome> {
-    let mut crates = crates_with_models(project)?;
+    let mut crates = crates_with_models(project, "loom")?;
     if let Some(krate) = &selection.krate {
         crates.retain(|name| name == krate);
     }
@@ -67,12 +67,12 @@ pub(crate) fn check(project: &Project, selection: &Selection, log: &mut Log) -> 
     Ok(outcome)
 }
 
-/// Returns the names of the crates that have a target for models.
-fn crates_with_models(project: &Project) -> Result<Vec<String>> {
+/// Returns the names of the crates that have a target for models of this checker.
+pub(crate) fn crates_with_models(project: &Project, checker: &str) -> Result<Vec<String>> {
     let mut crates = project.crates()?;
     crates.retain(|folder| {
         let tests = folder.join("tests");
-        tests.join("loom.rs").exists() || tests.join("loom/main.rs").exists()
+        tests.join(format!("{checker}.rs")).exists() || tests.join(checker).join("main.rs").exists()
     });
     Ok(crates.iter().map(|folder| crate_name(folder)).collect())
 }

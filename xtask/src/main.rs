@@ -13,6 +13,7 @@ mod outcome;
 mod process;
 mod project;
 mod sanitize;
+mod shuttle;
 mod tidy;
 mod timeline;
 mod verify;
@@ -35,6 +36,9 @@ usage: cargo xtask <command>
                                          sources of its dependencies; --trace: and draw a timeline
   verify [--fast]                        every check; --fast: what takes about a minute
   loom [CRATE] [MODEL] [--preemptions N] the models, in every interleaving
+  shuttle [CRATE] [MODEL] [--seed N] [--schedule TEXT]
+                                         the larger models, in random schedules; or in one, as a
+                                         failure has printed it
   mutants [NAME]                         breaks the code as mutants.toml says; tests must notice
   sanitize [address|thread|memcheck]... [--install]
                                          the tests under the tools that are named, or under all;
@@ -45,7 +49,7 @@ usage: cargo xtask <command>
   timeline FILE                          draws the trace in FILE beside it, as SVG
   bench [FILTER] [--quick]               whole programs against their peers
 
-Logs are in target/verify, target/loom, target/mutants and
+Logs are in target/verify, target/loom, target/shuttle, target/mutants and
 target/sanitize.
 ";
 
@@ -77,6 +81,7 @@ fn dispatch() -> Result<bool> {
         "demo" => demo::run(&project, parser),
         "verify" => verify::run(&project, parser),
         "loom" => loom::run(&project, parser),
+        "shuttle" => shuttle::run(&project, parser),
         "mutants" => mutants::run(&project, parser),
         "sanitize" => sanitize::run(&project, parser),
         "tidy" => tidy::run(&project, parser),

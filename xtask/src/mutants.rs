@@ -188,12 +188,16 @@ impl Runner<'_> {
         let no_run = (stage == Stage::Build).then_some("--no-run");
         let folder = self.project.target.join("mutants");
         let mut command = match check {
-            Check::Loom { krate, model } => {
-                let target = ["--release", "-p", krate, "--test", "loom"];
+            Check::Loom { krate, model } | Check::Shuttle { krate, model } => {
+                let checker = match check {
+                    Check::Shuttle { .. } => "shuttle",
+                    _ => "loom",
+                };
+                let target = ["--release", "-p", krate, "--test", checker];
                 Command::from(
                     cmd!(shell, "{cargo} test {target...} {no_run...} -- {model}")
-                        .env("RUSTFLAGS", "--cfg loom")
-                        .env("CARGO_TARGET_DIR", folder.join("loom")),
+                        .env("RUSTFLAGS", format!("--cfg {checker}"))
+                        .env("CARGO_TARGET_DIR", folder.join(checker)),
                 )
             }
             Check::Test { krate, target, name, release, features } => {

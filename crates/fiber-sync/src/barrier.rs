@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::primitive::{AtomicU64, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
 /// A place where a number of fibers, threads and tasks wait for each other, again and again.
@@ -62,16 +62,18 @@ fn arrived(state: u64) -> u32 {
 }
 
 impl Barrier {
-    /// Creates a barrier that opens for `count` at a time; 0 is taken for 1.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `count` exceeds `u32::MAX`.
-    #[must_use]
-    pub const fn new(count: usize) -> Self {
-        assert!(count <= u32::MAX as usize, "Barrier::new: the count exceeds u32::MAX");
-        let count = if count == 0 { 1 } else { count as u32 };
-        Barrier { state: AtomicU64::new(state(0, 0)), count, queue: WaitQueue::new(0) }
+    const_fn! {
+        /// Creates a barrier that opens for `count` at a time; 0 is taken for 1.
+        ///
+        /// # Panics
+        ///
+        /// Panics if `count` exceeds `u32::MAX`.
+        #[must_use]
+        pub const fn new(count: usize) -> Self {
+            assert!(count <= u32::MAX as usize, "Barrier::new: the count exceeds u32::MAX");
+            let count = if count == 0 { 1 } else { count as u32 };
+            Barrier { state: AtomicU64::new(state(0, 0)), count, queue: WaitQueue::new(0) }
+        }
     }
 
     /// Waits until the barrier's number has arrived. What any of them did before is seen by all.

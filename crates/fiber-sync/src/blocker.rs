@@ -32,11 +32,12 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::thread;
 use std::time::Instant;
 
 pub use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
 pub use intrusive_waitlist::{FiberHandle, WaitQueue};
+
+use crate::primitive;
 
 thread_local! {
     static BLOCKER: Cell<Option<&'static dyn Blocker>> = const { Cell::new(None) };
@@ -61,7 +62,7 @@ pub unsafe trait Blocker {
 
     /// Lets others that are ready go first, if there are any.
     fn yield_now(&self) {
-        thread::yield_now();
+        primitive::yield_now();
     }
 }
 
@@ -246,7 +247,7 @@ impl<'a> BlockingWait<'a> {
                 return unsafe { self.cancel(&waiter) };
             }
             // PROGRESS: as in `Waiter::park`, and ends in time.
-            thread::park_timeout(left);
+            primitive::park_timeout(left);
             let outcome = waiter.outcome();
             if outcome.is_some() {
                 return outcome;

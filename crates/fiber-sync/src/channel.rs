@@ -24,14 +24,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
+use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wait::{self, Limit};
 
 /// Makes a channel with room for `capacity` values, which is allocated at once.

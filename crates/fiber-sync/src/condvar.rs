@@ -24,6 +24,7 @@ use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::blocker::{BlockingWait, Need};
 use crate::mutex::MutexGuard;
+use crate::primitive::const_fn;
 use crate::wait::Limit;
 
 /// A condition variable: wait, with a [`Mutex`](crate::Mutex) unlocked meanwhile, until somebody
@@ -75,10 +76,12 @@ impl WaitTimeoutResult {
 const WHAT: &str = "Condvar";
 
 impl Condvar {
-    /// Creates a condition variable for which nobody waits.
-    #[must_use]
-    pub const fn new() -> Self {
-        Condvar { queue: WaitQueue::new(0) }
+    const_fn! {
+        /// Creates a condition variable for which nobody waits.
+        #[must_use]
+        pub const fn new() -> Self {
+            Condvar { queue: WaitQueue::new(0) }
+        }
     }
 
     /// Unlocks the mutex, waits for a notification, and locks the mutex again. A notification after

@@ -1,11 +1,11 @@
 //! Flags that are waited for.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::primitive::{AtomicUsize, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
 /// A flag that lets everybody go while it is set.
@@ -36,11 +36,13 @@ const ONE_MORE_TIME: usize = 2;
 const MANUAL: &str = "ManualResetEvent";
 
 impl ManualResetEvent {
-    /// Creates an event.
-    #[must_use]
-    pub const fn new(is_set: bool) -> Self {
-        let state = AtomicUsize::new(if is_set { SET } else { 0 });
-        ManualResetEvent { state, queue: WaitQueue::new(0) }
+    const_fn! {
+        /// Creates an event.
+        #[must_use]
+        pub const fn new(is_set: bool) -> Self {
+            let state = AtomicUsize::new(if is_set { SET } else { 0 });
+            ManualResetEvent { state, queue: WaitQueue::new(0) }
+        }
     }
 
     /// Sets the event, and lets everybody who waits go. What happened before is seen by whoever a
@@ -160,10 +162,12 @@ pub struct AutoResetEvent {
 const AUTO: &str = "AutoResetEvent";
 
 impl AutoResetEvent {
-    /// Creates an event.
-    #[must_use]
-    pub const fn new(is_set: bool) -> Self {
-        AutoResetEvent { queue: WaitQueue::new(is_set as usize) }
+    const_fn! {
+        /// Creates an event.
+        #[must_use]
+        pub const fn new(is_set: bool) -> Self {
+            AutoResetEvent { queue: WaitQueue::new(is_set as usize) }
+        }
     }
 
     /// Lets the one go that has waited longest; with nobody, sets the event for the next.

@@ -13,6 +13,7 @@ mod mutex;
 mod once;
 pub mod oneshot;
 mod policy;
+mod primitive;
 mod rwlock;
 mod semaphore;
 mod wait;

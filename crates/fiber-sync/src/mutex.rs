@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::primitive::const_fn;
 use crate::wait::{self, Limit};
 
 /// A value that one at a time has access to. Who waits longest is next.
@@ -49,9 +50,11 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 const WHAT: &str = "Mutex";
 
 impl<T> Mutex<T> {
-    /// Creates a mutex that nobody has locked.
-    pub const fn new(value: T) -> Self {
-        Mutex { queue: WaitQueue::new(1), value: UnsafeCell::new(value) }
+    const_fn! {
+        /// Creates a mutex that nobody has locked.
+        pub const fn new(value: T) -> Self {
+            Mutex { queue: WaitQueue::new(1), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Returns the value.

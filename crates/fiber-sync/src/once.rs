@@ -3,11 +3,12 @@
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::PoisonError;
 
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::primitive::{Mutex, OnceLock, const_fn};
 use crate::wait::{self, Limit};
 
 /// A value that is made once, by the first who needs it; the others wait meanwhile.
@@ -36,10 +37,12 @@ pub struct OnceCell<T> {
 const WHAT: &str = "OnceCell";
 
 impl<T> OnceCell<T> {
-    /// Creates a cell without a value.
-    #[must_use]
-    pub const fn new() -> Self {
-        OnceCell { value: OnceLock::new(), queue: WaitQueue::new(1) }
+    const_fn! {
+        /// Creates a cell without a value.
+        #[must_use]
+        pub const fn new() -> Self {
+            OnceCell { value: OnceLock::new(), queue: WaitQueue::new(1) }
+        }
     }
 
     /// Returns the value, if it has been made. Never blocks.
@@ -257,9 +260,11 @@ pub struct Lazy<T, F = fn() -> T> {
 }
 
 impl<T, F: FnOnce() -> T> Lazy<T, F> {
-    /// Creates a value that `make` makes when it is first used.
-    pub const fn new(make: F) -> Self {
-        Lazy { cell: OnceCell::new(), make: Mutex::new(Some(make)) }
+    const_fn! {
+        /// Creates a value that `make` makes when it is first used.
+        pub const fn new(make: F) -> Self {
+            Lazy { cell: OnceCell::new(), make: Mutex::new(Some(make)) }
+        }
     }
 
     /// Returns the value, and makes it if it has not been made.

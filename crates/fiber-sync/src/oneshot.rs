@@ -13,12 +13,13 @@
 //! ```
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
 use crate::error::{Closed, SendError, TimeoutError, TryError};
+use crate::primitive::{Mutex, MutexGuard};
 use crate::wait::{self, Limit};
 
 /// Makes a channel for one value.

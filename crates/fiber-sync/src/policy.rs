@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::blocker::{BlockingWait, Need};
 use crate::error::{Closed, TimeoutError, TryError};
+use crate::primitive::{AtomicUsize, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
 /// Whose turn it is when permits of a [`Semaphore`](crate::Semaphore) are released: [`Fair`] or
@@ -55,8 +55,10 @@ pub(crate) trait Permits: Send + Sync {
 const WHAT: &str = "Semaphore";
 
 impl Fair {
-    pub(crate) const fn new(permits: usize) -> Self {
-        Fair { queue: WaitQueue::new(permits) }
+    const_fn! {
+        pub(crate) const fn new(permits: usize) -> Self {
+            Fair { queue: WaitQueue::new(permits) }
+        }
     }
 }
 
@@ -104,9 +106,14 @@ const MANY: usize = 1;
 const ONE_PERMIT: usize = 2;
 
 impl Unfair {
-    pub(crate) const fn new(permits: usize) -> Self {
-        assert!(permits <= WaitQueue::MAX_PERMITS, "Semaphore: more permits than `MAX_PERMITS`");
-        Unfair { state: AtomicUsize::new(permits * ONE_PERMIT), queue: WaitQueue::new(0) }
+    const_fn! {
+        pub(crate) const fn new(permits: usize) -> Self {
+            assert!(
+                permits <= WaitQueue::MAX_PERMITS,
+                "Semaphore: more permits than `MAX_PERMITS`"
+            );
+            Unfair { state: AtomicUsize::new(permits * ONE_PERMIT), queue: WaitQueue::new(0) }
+        }
     }
 
     /// Prepares a wait: a release after this, or the caller's next look, sees the other.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::primitive::const_fn;
 use crate::wait::{self, Limit};
 
 /// A value that many may read, or one may write.
@@ -58,9 +59,11 @@ const WRITE: usize = MAX_READERS;
 const WHAT: &str = "RwLock";
 
 impl<T> RwLock<T> {
-    /// Creates a lock that nobody has locked.
-    pub const fn new(value: T) -> Self {
-        RwLock { queue: WaitQueue::new(MAX_READERS), value: UnsafeCell::new(value) }
+    const_fn! {
+        /// Creates a lock that nobody has locked.
+        pub const fn new(value: T) -> Self {
+            RwLock { queue: WaitQueue::new(MAX_READERS), value: UnsafeCell::new(value) }
+        }
     }
 
     /// Returns the value.

@@ -9,6 +9,7 @@ use intrusive_waitlist::WaitQueue;
 
 use crate::error::{Closed, TimeoutError, TryError};
 use crate::policy::{Fair, Policy, Unfair};
+use crate::primitive::const_fn;
 use crate::wait::Limit;
 
 /// A count of permits. Who wants some that are not there waits.
@@ -41,26 +42,30 @@ impl Semaphore {
     /// The most permits that a semaphore may have.
     pub const MAX_PERMITS: usize = WaitQueue::MAX_PERMITS;
 
-    /// Creates a semaphore.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `permits` exceeds [`Semaphore::MAX_PERMITS`].
-    #[must_use]
-    pub const fn new(permits: usize) -> Self {
-        Semaphore { policy: Fair::new(permits) }
+    const_fn! {
+        /// Creates a semaphore.
+        ///
+        /// # Panics
+        ///
+        /// Panics if `permits` exceeds [`Semaphore::MAX_PERMITS`].
+        #[must_use]
+        pub const fn new(permits: usize) -> Self {
+            Semaphore { policy: Fair::new(permits) }
+        }
     }
 }
 
 impl Semaphore<Unfair> {
-    /// Creates a semaphore that prefers throughput to fairness: see [`Unfair`].
-    ///
-    /// # Panics
-    ///
-    /// As [`Semaphore::new`].
-    #[must_use]
-    pub const fn unfair(permits: usize) -> Self {
-        Semaphore { policy: Unfair::new(permits) }
+    const_fn! {
+        /// Creates a semaphore that prefers throughput to fairness: see [`Unfair`].
+        ///
+        /// # Panics
+        ///
+        /// As [`Semaphore::new`].
+        #[must_use]
+        pub const fn unfair(permits: usize) -> Self {
+            Semaphore { policy: Unfair::new(permits) }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! A count of what is outstanding.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::primitive::{AtomicU64, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
 /// A count of outstanding things, which goes up and down. Who waits goes on when it is zero, or
@@ -56,10 +56,12 @@ impl WaitGroup {
     /// The highest count.
     pub const MAX_COUNT: u32 = u32::MAX;
 
-    /// Creates a group with so many outstanding things.
-    #[must_use]
-    pub const fn new(count: u32) -> Self {
-        WaitGroup { state: AtomicU64::new((count as u64) << 32), queue: WaitQueue::new(0) }
+    const_fn! {
+        /// Creates a group with so many outstanding things.
+        #[must_use]
+        pub const fn new(count: u32) -> Self {
+            WaitGroup { state: AtomicU64::new((count as u64) << 32), queue: WaitQueue::new(0) }
+        }
     }
 
     /// Adds `more` outstanding things.

@@ -1,16 +1,25 @@
-//! The one place that names atomics: `core` and `std`, or loom's doubles under `--cfg loom`.
+//! The one place that names atomics: `core` and `std`, or the doubles of the checkers of models,
+//! under `--cfg loom` and `--cfg shuttle`.
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 
 #[cfg(all(feature = "std", loom))]
 pub(crate) use loom::{
     sync::{Mutex, MutexGuard},
     thread::{self, Thread},
 };
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(all(feature = "std", shuttle))]
+pub(crate) use shuttle::{
+    sync::{Mutex, MutexGuard},
+    thread::{self, Thread},
+};
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
 pub(crate) use std::{
     sync::{Mutex, MutexGuard},
     thread::{self, Thread},
@@ -94,19 +103,19 @@ impl<T: Copy> RacyCell<T> {
 
 /// Waits a little, and longer each time, for another thread that is in a short critical section.
 pub(crate) struct Backoff {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     round: u32,
 }
 
 impl Backoff {
     pub(crate) fn new() -> Self {
         Backoff {
-            #[cfg(not(loom))]
+            #[cfg(not(any(loom, shuttle)))]
             round: 0,
         }
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn wait(&mut self) {
         /// Later rounds assume that the other thread was preempted.
         const SPIN_ROUNDS: u32 = 6;
@@ -121,8 +130,8 @@ impl Backoff {
         (0..1 << SPIN_ROUNDS).for_each(|_| core::hint::spin_loop());
     }
 
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn wait(&mut self) {
-        loom::thread::yield_now();
+        thread::yield_now();
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Mutant {
 pub(super) enum Check {
     /// Models of `tests/loom.rs`, by a part of their name.
     Loom { krate: String, model: String },
+    /// Models of `tests/shuttle`, by a part of their name.
+    Shuttle { krate: String, model: String },
     /// Tests of one target, by a part of their name.
     Test { krate: String, target: String, name: String, release: bool, features: Option<String> },
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Check::Loom { krate, model } => write!(f, "model {krate}:{model}"),
+            Check::Shuttle { krate, model } => write!(f, "shuttle {krate}:{model}"),
             Check::Test { krate, target, name, release, features } => {
                 let release = if *release { " --release" } else { "" };
                 write!(f, "test {krate}:{target}:{name}{release}")?;
@@ -111,6 +114,7 @@ enum Expect {
 #[serde(deny_unknown_fields)]
 struct CheckEntry {
     loom: Option<String>,
+    shuttle: Option<String>,
     model: Option<String>,
     test: Option<String>,
     target: Option<String>,
@@ -148,14 +152,19 @@ impl CheckEntry {
     fn into_check(self) -> Result<Check> {
         match self {
             CheckEntry {
-                loom: Some(krate),
+                loom,
+                shuttle,
                 model: Some(model),
                 test: None,
                 target: None,
                 name: None,
                 release: None,
                 features: None,
-            } => Ok(Check::Loom { krate, model }),
+            } => match (loom, shuttle) {
+                (Some(krate), None) => Ok(Check::Loom { krate, model }),
+                (None, Some(krate)) => Ok(Check::Shuttle { krate, model }),
+                _ => Err("`check` needs one of loom and shuttle with a model".into()),
+            },
             CheckEntry {
                 test: Some(krate),
                 target: Some(target),
@@ -163,12 +172,13 @@ impl CheckEntry {
                 release,
                 features,
                 loom: None,
+                shuttle: None,
                 model: None,
             } => {
                 let release = release.unwrap_or(false);
                 Ok(Check::Test { krate, target, name, release, features })
             }
-            _ => Err("`check` needs loom and model, or test, target and name".into()),
+            _ => Err("`check` needs loom or shuttle and model, or test, target and name".into()),
         }
     }
 }

@@ -88,7 +88,7 @@ fn one_primitive(source: &Source) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (at, line) in source.product_lines() {
         let code = &line.code;
-        let direct = ["std::sync::atomic", "core::sync::atomic", "loom::"];
+        let direct = ["std::sync::atomic", "core::sync::atomic", "loom::", "shuttle::"];
         // `use std::{sync::atomic::..}`: std is named on this line or on one above.
         let nested = line.in_use && has_word(code, "atomic") && !code.contains("primitive");
         if direct.iter().any(|name| code.contains(name)) || nested {

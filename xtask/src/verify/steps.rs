@@ -10,7 +10,7 @@ use crate::harness::run_tests;
 use crate::outcome::Outcome;
 use crate::process::Log;
 use crate::project::crate_name;
-use crate::{Result, instructions, loom, mutants, sanitize, tidy};
+use crate::{Result, instructions, loom, mutants, sanitize, shuttle, tidy};
 
 /// One check.
 pub(super) struct Step {
@@ -39,6 +39,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "docs", fast: false, run: docs },
     Step { name: "instructions", fast: false, run: instructions },
     Step { name: "loom", fast: false, run: loom },
+    Step { name: "shuttle", fast: false, run: shuttle },
     Step { name: "memcheck", fast: false, run: memcheck },
     Step { name: "asan", fast: false, run: asan },
     Step { name: "tsan", fast: false, run: tsan },
@@ -146,6 +147,10 @@ fn docs(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
 
 fn loom(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
     loom::check(context.project, &loom::Selection::default(), log)
+}
+
+fn shuttle(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {
+    shuttle::check(context.project, &shuttle::Selection::default(), log)
 }
 
 fn instructions(context: &Context<'_>, log: &mut Log) -> Result<Outcome> {

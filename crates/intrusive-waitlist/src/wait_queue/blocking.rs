@@ -1,9 +1,10 @@
 //! Waiting as an OS thread.
 
 #[cfg(not(loom))]
-use std::thread;
-#[cfg(not(loom))]
 use std::time::{Duration, Instant};
+
+#[cfg(not(loom))]
+use crate::primitive::thread;
 
 use super::waiter::Waiter;
 use super::{Outcome, Registration, WaitQueue};
