@@ -112,8 +112,8 @@ pub(crate) struct FiberRecord {
     pub(crate) woken_at: AtomicU64,
 }
 
-// SAFETY: other threads touch `home`, the atomics and, through the protocols of inbox and wait list,
-// `link` and `waiter`; the rest is the home worker's alone.
+// SAFETY: other threads touch `home`, the atomics and, through the protocols of inbox and wait
+// list, `link` and `waiter`; the rest is the home worker's alone.
 unsafe impl Sync for FiberRecord {}
 // SAFETY: as above.
 unsafe impl Send for FiberRecord {}
@@ -212,8 +212,8 @@ impl FiberRecord {
 
     /// Returns a waiter for the fiber's next wait.
     ///
-    /// It lies here, and not in the frame that waits, because whoever wakes many fibers goes through
-    /// their waiters one after the other: those would be on as many stacks, each a page of its own.
+    /// It lies here, and not in the frame that waits, because whoever wakes many fibers goes
+    /// through their waiters: those would be on as many stacks, each a page of its own.
     ///
     /// # Safety
     ///

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr;
-use std::thread;
 
 use deque_scheduler::ring::{Place, TakeBack};
 use intrusive_waitlist::CompletionList;
@@ -57,16 +56,25 @@ where
     RB: Send,
 {
     // Made here, so that neither closure moves.
-    let (a, job) = (ManuallyDrop::new(a), JoinJob::new(b, Location::caller()));
-    // SAFETY: neither is used again.
-    unsafe { join_in_place(&a, &job) }
+    let frame = Frame { job: JoinJob::new(b, Location::caller()), a: ManuallyDrop::new(a) };
+    // SAFETY: it is not used again.
+    unsafe { join_in_place(&frame) }
 }
+
+/// Both halves of a join: one address to pass on, and to keep.
+struct Frame<A, B, RB> {
+    job: JoinJob<B, RB>,
+    a: ManuallyDrop<A>,
+}
+
+/// The second half of a join.
+type JoinJob<B, RB> = StackJob<B, RB, false>;
 
 /// # Safety
 ///
-/// The closures of both are the callee's.
+/// The closures of both halves are the callee's.
 #[inline(never)] // so that a caller that does not come here saves no registers for it
-unsafe fn join_in_place<A, B, RA, RB>(a: &ManuallyDrop<A>, job: &JoinJob<B, RB>) -> (RA, RB)
+unsafe fn join_in_place<A, B, RA, RB>(frame: &Frame<A, B, RB>) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
     B: FnOnce() -> RB + Send,
@@ -74,20 +82,17 @@ where
     RB: Send,
 {
     // SAFETY: as the caller vouches; read once.
-    let read_a = || unsafe { ptr::read(&raw const **a) };
+    let read_a = || unsafe { ptr::read(&raw const *frame.a) };
     match Worker::current() {
-        Some(worker) if !thread::panicking() => join_on(worker, || read_a()(), job),
-        worker => join_otherwise(worker, read_a(), job),
+        Some(worker) => join_on(worker, || read_a()(), &frame.job),
+        None => join_outside(read_a(), &frame.job),
     }
 }
 
-/// The second half of a join.
-type JoinJob<B, RB> = StackJob<B, RB, false>;
-
-/// Joins where the caller is no worker, or may not wait.
+/// Joins where the caller is no worker.
 #[cold]
 #[inline(never)]
-fn join_otherwise<A, B, RA, RB>(worker: Option<&Worker>, a: A, job: &JoinJob<B, RB>) -> (RA, RB)
+fn join_outside<A, B, RA, RB>(a: A, job: &JoinJob<B, RB>) -> (RA, RB)
 where
     A: FnOnce() -> RA + Send,
     B: FnOnce() -> RB + Send,
@@ -97,10 +102,6 @@ where
     let site = job.site();
     // SAFETY: no token was made of the job, which is not used again.
     let b = unsafe { job.take_closure() };
-    if worker.is_some() {
-        // Rule 1: nothing may wait while the thread panics, so nothing is handed out.
-        return (a(), b());
-    }
     default_runtime().run(move || {
         let worker = Worker::current().expect("`run` calls its closure on a worker");
         join_on(worker, a, &JoinJob::new(b, site))
@@ -108,6 +109,8 @@ where
 }
 
 /// Calls `a` and the closure of `job`, which is new.
+///
+/// Does not ask whether the thread is panicking: only a wait for a thief does (docs/adr/0010).
 ///
 /// What is rare is in functions of their own that return, or seem to: where nothing in a function
 /// diverges, the compiler saves registers only on the way to a join, and the recursion's last

@@ -342,6 +342,48 @@ fn joins_and_waits_inside_drop_during_unwinding_on_one_worker_do_not_suspend() {
 }
 
 #[test]
+fn a_join_while_unwinding_whose_half_was_stolen_blocks_the_thread() {
+    must_end(|| {
+        let runtime = runtime_with(2);
+        let joined = AtomicBool::new(false);
+        let unwinds = || {
+            let here = rustfiber::current_worker();
+            let (is_started, may_end) = (AtomicBool::new(false), AtomicBool::new(false));
+            let guard = || {
+                let a = || {
+                    until(&is_started);
+                    // An older job than the wait: this worker must not get to it.
+                    drop(spawn(|| ()));
+                    may_end.store(true, Ordering::Release);
+                };
+                let b = || {
+                    is_started.store(true, Ordering::Release);
+                    until(&may_end);
+                    assert!(!thread::panicking(), "the thief does not unwind");
+                    rustfiber::current_worker()
+                };
+                let suspensions = runtime.stats().total().suspensions;
+                let ((), there) = join(a, b);
+                assert_ne!(there, here);
+                assert_eq!(runtime.stats().total().suspensions, suspensions);
+                joined.store(true, Ordering::Relaxed);
+            };
+            let _guard = WhilePanicking(guard);
+            fail::<()>("unwinding")
+        };
+        assert_eq!(caught(|| runtime.run(unwinds)), "unwinding");
+        assert!(joined.load(Ordering::Relaxed));
+    });
+}
+
+/// Waits for another worker, in a job that must not suspend.
+fn until(flag: &AtomicBool) {
+    while !flag.load(Ordering::Acquire) {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn a_wait_while_unwinding_runs_the_unstarted_jobs_that_it_is_for() {
     for workers in [1, 2, 4] {
         must_end(move || {
@@ -377,7 +419,7 @@ fn a_wait_while_unwinding_runs_the_unstarted_jobs_that_it_is_for() {
 }
 
 #[test]
-fn while_unwinding_joins_and_scopes_hand_nothing_out() {
+fn while_unwinding_scopes_hand_nothing_out() {
     /// Gives idle workers time to take something, and returns what `taken` then holds.
     fn watch(taken: &Mutex<Option<ThreadId>>) -> Option<ThreadId> {
         let start = Instant::now();
@@ -390,14 +432,13 @@ fn while_unwinding_joins_and_scopes_hand_nothing_out() {
         must_end(move || {
             let runtime = runtime_with(workers);
             let own = Mutex::new(None);
-            let (half, job) = (Mutex::new(None), Mutex::new(None));
+            let job = Mutex::new(None);
             let note = |place: &Mutex<Option<ThreadId>>| {
                 *place.lock().unwrap() = Some(thread::current().id());
             };
             let unwinds = || {
                 note(&own);
                 let _guard = WhilePanicking(|| {
-                    join(|| watch(&half), || note(&half));
                     scope(|s| {
                         s.spawn(|| note(&job));
                         watch(&job);
@@ -406,8 +447,7 @@ fn while_unwinding_joins_and_scopes_hand_nothing_out() {
                 fail::<()>("unwinding")
             };
             assert_eq!(caught(|| runtime.run(unwinds)), "unwinding");
-            let [own, half, job] = [own, half, job].map(|place| place.into_inner().unwrap());
-            assert!(own == half && own == job, "{own:?} called {half:?} and {job:?}");
+            assert_eq!(own.into_inner().unwrap(), job.into_inner().unwrap());
         });
     }
 }
