@@ -10,6 +10,7 @@ pub mod ring;
 mod scheduler;
 pub mod sleep;
 mod stats;
+mod task_state;
 mod victims;
 
 pub use barrier::Barrier;
@@ -19,4 +20,5 @@ pub use job::Job;
 pub use observer::Observed;
 pub use scheduler::{Find, Scheduler, WorkerQueues};
 pub use stats::WorkerStats;
+pub use task_state::{AfterRun, TaskRun, TaskState, WakerDrop};
 pub use victims::{VictimError, check_victims};

@@ -90,13 +90,15 @@ pub enum WaitKind {
     Oneshot,
     /// A future, in [`block_on`](crate::block_on).
     Future,
+    /// A call of [`blocking`](crate::blocking()).
+    Blocking,
     /// Something else of [`sync`](crate::sync).
     Other,
 }
 
 impl WaitKind {
     /// Every kind, in the order of their declaration.
-    const ALL: [WaitKind; 18] = [
+    const ALL: [WaitKind; 19] = [
         WaitKind::Join,
         WaitKind::Scope,
         WaitKind::Counter,
@@ -114,6 +116,7 @@ impl WaitKind {
         WaitKind::Channel,
         WaitKind::Oneshot,
         WaitKind::Future,
+        WaitKind::Blocking,
         WaitKind::Other,
     ];
 
@@ -196,6 +199,7 @@ impl fmt::Display for WaitKind {
             WaitKind::Channel => "a channel",
             WaitKind::Oneshot => "a oneshot channel",
             WaitKind::Future => "a future",
+            WaitKind::Blocking => "a call that blocks a helper thread",
             WaitKind::Other => "something of `sync`",
         })
     }

@@ -2,6 +2,7 @@
 
 mod block;
 mod blocker;
+mod blocking;
 mod builder;
 mod clock;
 #[cfg(doctest)]
@@ -23,6 +24,7 @@ mod runtime;
 mod scope;
 mod sort;
 mod spawn;
+mod spawn_future;
 mod stats;
 pub mod sync;
 #[cfg(feature = "trace")]
@@ -32,6 +34,7 @@ mod trace;
 mod trace;
 mod worker;
 
+pub use blocking::blocking;
 pub use builder::{Builder, PinningStrategy};
 pub use counter::{Counter, Ticket};
 pub use dump::{Dump, FiberDump, FiberState, WaitKind};
@@ -48,6 +51,7 @@ pub use sort::{
     par_sort_unstable_by_key,
 };
 pub use spawn::{JoinHandle, spawn};
+pub use spawn_future::{Abandoned, spawn_future};
 pub use stats::{Stats, WorkerStats};
 pub use topology;
 #[cfg(feature = "trace")]

@@ -96,6 +96,11 @@ impl Shared {
         }
     }
 
+    /// Submits, from outside, a job that has run before, and has been counted then.
+    pub(crate) fn inject_again(&self, job: Job) {
+        self.scheduler.inject(job);
+    }
+
     /// Tells whether every root job has finished. Stable once true, as only jobs spawn by then.
     ///
     /// The finished counts are read before the spawned ones: both only grow, and no job finishes
@@ -375,7 +380,7 @@ unsafe impl Sync for SharedPointer {}
 impl SharedPointer {
     /// Points to the calling worker's runtime, or to the default one.
     pub(crate) fn current() -> Self {
-        SharedPointer(NonNull::from(current_shared()))
+        SharedPointer(NonNull::from(&**current_shared()))
     }
 
     /// Calls `f` with what the runtime shares; aborts if it has ended.
@@ -403,7 +408,7 @@ impl SharedPointer {
 
 /// Returns what the calling worker's runtime shares, or the default runtime's. Inside a job it
 /// lives at least as long as that job.
-pub(crate) fn current_shared<'job>() -> &'job Shared {
+pub(crate) fn current_shared<'job>() -> &'job Arc<Shared> {
     match Worker::current() {
         Some(worker) => &worker.shared,
         None => &default_runtime().shared,

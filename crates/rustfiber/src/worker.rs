@@ -144,6 +144,11 @@ impl Worker {
         self.queues.push_spawn(job);
     }
 
+    /// Submits a job that has run before, and has been counted then.
+    pub(crate) fn submit_again(&self, job: Job) {
+        self.queues.push_spawn(job);
+    }
+
     /// Counts a root job that has just ended here.
     #[inline(always)]
     pub(crate) fn count_finished(&self) {

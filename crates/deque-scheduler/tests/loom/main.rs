@@ -4,6 +4,7 @@
 mod ring;
 mod ring_and_sleep;
 mod sleep;
+mod task_state;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
