@@ -3,6 +3,7 @@
 mod barrier;
 mod block_on;
 pub mod blocker;
+mod cancel;
 pub mod channel;
 #[cfg(doctest)]
 mod compile_fail;
@@ -21,6 +22,7 @@ mod wait_group;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use block_on::block_on;
+pub use cancel::{CancelToken, Cancelled};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
 pub use event::{AutoResetEvent, ManualResetEvent};

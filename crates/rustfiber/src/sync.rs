@@ -15,6 +15,7 @@
 //! | wait until jobs have ended | [`scope`](crate::scope()), or a [`Counter`](crate::Counter) |
 //! | the same, and give up, or as a task | [`WaitGroup`] |
 //! | go on together | [`Barrier`] |
+//! | stop waits, by hand or at a deadline | [`CancelToken`] |
 //! | make a value once | [`OnceCell`], [`Lazy`] |
 //!
 //! # Blocking
@@ -54,9 +55,9 @@
 //! ```
 
 pub use fiber_sync::{
-    AutoResetEvent, Barrier, BarrierWaitResult, Closed, Condvar, Fair, Lazy, ManualResetEvent,
-    Mutex, MutexGuard, OnceCell, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard,
-    OwnedSemaphorePermit, Policy, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
-    SemaphorePermit, SendError, SendTimeoutError, Ticket, TimeoutError, TryError, TrySendError,
-    Unfair, WaitGroup, WaitTimeoutResult, channel, oneshot,
+    AutoResetEvent, Barrier, BarrierWaitResult, CancelToken, Cancelled, Closed, Condvar, Fair,
+    Lazy, ManualResetEvent, Mutex, MutexGuard, OnceCell, OwnedMutexGuard, OwnedRwLockReadGuard,
+    OwnedRwLockWriteGuard, OwnedSemaphorePermit, Policy, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Semaphore, SemaphorePermit, SendError, SendTimeoutError, Ticket, TimeoutError, TryError,
+    TrySendError, Unfair, WaitGroup, WaitTimeoutResult, channel, oneshot,
 };

@@ -6,6 +6,7 @@ mod common;
 mod barrier;
 mod block_on;
 mod blocker;
+mod cancel;
 mod channel;
 mod condvar;
 mod event;
