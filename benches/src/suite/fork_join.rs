@@ -12,7 +12,7 @@ use crate::fork_join::{
 };
 use crate::matmul::{Matrix, multiply};
 use crate::paired::System;
-use crate::peers::{Chili, Opaque, Rayon, RustFiber, Sequential};
+use crate::peers::{Chili, ChiliEachJoin, Opaque, Rayon, RustFiber, Sequential};
 
 /// Makes the systems of a fork-join workload from one expression, generic over `$system`.
 ///
@@ -66,6 +66,15 @@ macro_rules! fork_join_systems {
     }};
     (opaque $pools:expr, $check:expr, |$scope:ident, $system:ident| $body:expr) => {{
         let mut systems = fork_join_systems!($pools, $check, |$scope, $system| $body);
+        systems.push(System::checked(
+            "chili, each join",
+            || {
+                type $system = ChiliEachJoin;
+                let $scope = &mut $pools.chili.scope();
+                $body
+            },
+            $check,
+        ));
         systems.push(System::checked(
             "sequential, opaque",
             || {
