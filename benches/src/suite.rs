@@ -12,7 +12,7 @@ mod waking;
 use std::path::PathBuf;
 
 use crate::child;
-use crate::paired::System;
+use crate::paired::{Crash, Run, System};
 use crate::peers::Pools;
 
 pub(crate) use waking::submit;
@@ -77,6 +77,35 @@ impl Workload {
     /// Prepares the data, and calls `with` with the systems, ours first.
     pub fn with_systems(&self, context: &Context, with: With<'_>) {
         (self.make)(context, with);
+    }
+
+    /// As [`Workload::with_systems`], with ours on each context's workers.
+    pub fn with_workers(&self, contexts: &[Context], with: With<'_>) {
+        self.collect_runs(contexts, &[], with);
+    }
+
+    fn collect_runs(&self, contexts: &[Context], runs: &[OurRun<'_>], with: With<'_>) {
+        let Some((context, rest)) = contexts.split_first() else {
+            let systems: Vec<System<'_>> = runs.iter().map(OurRun::as_system).collect();
+            return with(&systems);
+        };
+        self.with_systems(context, &mut |systems| {
+            let ours = OurRun { workers: context.pools.workers, run: &systems[0].run };
+            self.collect_runs(rest, &[runs, &[ours]].concat(), with);
+        });
+    }
+}
+
+/// Our system with so many workers.
+#[derive(Clone, Copy)]
+struct OurRun<'a> {
+    workers: usize,
+    run: &'a dyn Fn() -> Result<Run, Crash>,
+}
+
+impl OurRun<'_> {
+    fn as_system(&self) -> System<'_> {
+        System { name: "rustfiber", workers: Some(self.workers), run: Box::new(self.run) }
     }
 }
 

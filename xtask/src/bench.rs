@@ -9,7 +9,8 @@ use crate::project::Project;
 /// Runs the whole programs whose names contain the filter, the systems in turn; without a filter
 /// and without `--quick`, also the single operations, by criterion.
 ///
-/// `--save NAME` keeps the report, and `--compare NAME` shows what has changed against a kept one.
+/// `--save NAME` keeps the report, and `--compare NAME` shows what has changed against a kept one;
+/// `--workers 2,4,8` compares ours with itself on so many workers.
 pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool> {
     let (mut filter, mut options) = (None, Vec::new());
     let mut is_quick = false;
@@ -17,7 +18,7 @@ pub(crate) fn run(project: &Project, mut parser: lexopt::Parser) -> Result<bool>
         match argument {
             Arg::Value(name) if filter.is_none() => filter = Some(name.string()?),
             Arg::Long("quick") => is_quick = true,
-            Arg::Long(name @ ("save" | "compare")) => {
+            Arg::Long(name @ ("save" | "compare" | "workers")) => {
                 let option = format!("--{name}");
                 options.extend([option, parser.value()?.string()?]);
             }

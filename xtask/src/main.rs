@@ -47,7 +47,9 @@ usage: cargo xtask <command>
   tidy                                   the rules of this repository
   instructions [--record]                instructions and allocations of each operation
   timeline FILE                          draws the trace in FILE beside it, as SVG
-  bench [FILTER] [--quick]               whole programs against their peers
+  bench [FILTER] [--quick] [--workers N,N..]
+                                         whole programs against their peers; --workers: ours
+                                         against itself, on so many
 
 Logs are in target/verify, target/loom, target/shuttle, target/mutants and
 target/sanitize.

@@ -1,5 +1,6 @@
-//! `paired [FILTER] [--quick] [--out FOLDER] [--save NAME] [--compare NAME]`: runs the workloads
-//! whose names contain the filter, and writes `report.md`, `report.json` and `report.html`.
+//! `paired [FILTER] [--quick] [--out FOLDER] [--save NAME] [--compare NAME] [--workers N,N..]`: runs
+//! the workloads whose names contain the filter, and writes `report.md`, `report.json` and
+//! `report.html`. With numbers of workers, it compares ours with itself on so many.
 
 use std::env;
 use std::error::Error;
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use lexopt::{Arg, ValueExt};
 use rustfiber_benches::compare::{changes, markdown};
 use rustfiber_benches::page::html;
-use rustfiber_benches::paired::{Outcome, measure};
+use rustfiber_benches::paired::{Outcome, System, measure};
 use rustfiber_benches::peers::Pools;
 use rustfiber_benches::report::{Entry, Machine, Report};
-use rustfiber_benches::suite::{Context, Size, workloads};
+use rustfiber_benches::suite::{Context, Size, Workload, workloads};
 use rustfiber_benches::{child, idle};
 
 struct Options {
@@ -21,6 +22,8 @@ struct Options {
     out: PathBuf,
     save: Option<String>,
     compare: Option<String>,
+    /// Empty: ours against its peers, with a worker for each CPU.
+    workers: Vec<usize>,
     /// This process is one that a benchmark has started.
     child: Option<String>,
     idle: Option<String>,
@@ -46,36 +49,48 @@ fn run(options: &Options, machine: Machine) -> Result<Report, Box<dyn Error>> {
     let rounds = if options.size == Size::Full { 11 } else { 7 };
     let program = env::current_exe()?;
     let is_chosen = |name: &str| name.contains(&options.filter);
+    let has_peers = options.workers.is_empty();
     // Before there are other threads.
-    let idle = if is_chosen("idle") { idle::watch_all(&program)? } else { Vec::new() };
-    let context = Context {
-        pools: Pools::start(machine.cpus),
+    let idle = if has_peers && is_chosen("idle") { idle::watch_all(&program)? } else { Vec::new() };
+    let context = |workers| Context {
+        pools: Pools::start(workers),
         single: Pools::start(1),
         size: options.size,
-        program: Some(program),
+        program: has_peers.then(|| program.clone()),
     };
     let mut entries = Vec::new();
-    for workload in workloads().filter(|workload| is_chosen(workload.name)) {
-        workload.with_systems(&context, &mut |systems| {
-            let Outcome { systems, crashes } = measure(systems, rounds);
-            let peers = systems.iter().skip(1);
-            let ratios: Vec<String> =
-                peers.map(|one| format!("{} {:.2}", one.label(), one.ratio.median)).collect();
-            eprintln!("{:28} {}", workload.name, ratios.join(", "));
-            let crashes = crashes.into_iter().map(|(system, crash)| (system.to_owned(), crash));
-            entries.push(Entry {
-                workload: workload.name.to_owned(),
-                about: workload.about.to_owned(),
-                bound: workload.bound.to_owned(),
-                systems,
-                crashes: crashes.collect(),
-            });
+    let mut measure = |workload: &Workload, systems: &[System<'_>]| {
+        let Outcome { systems, crashes } = measure(systems, rounds);
+        let peers = systems.iter().skip(1);
+        let ratios: Vec<String> =
+            peers.map(|one| format!("{} {:.2}", one.label(), one.ratio.median)).collect();
+        eprintln!("{:28} {}", workload.name, ratios.join(", "));
+        let crashes = crashes.into_iter().map(|(system, crash)| (system.to_owned(), crash));
+        entries.push(Entry {
+            workload: workload.name.to_owned(),
+            about: workload.about.to_owned(),
+            bound: workload.bound.to_owned(),
+            systems,
+            crashes: crashes.collect(),
         });
+    };
+    let chosen = workloads().filter(|workload| is_chosen(workload.name));
+    if has_peers {
+        let context = context(machine.cpus);
+        for workload in chosen {
+            workload.with_systems(&context, &mut |systems| measure(workload, systems));
+        }
+    } else {
+        let contexts: Vec<Context> = options.workers.iter().copied().map(context).collect();
+        for workload in chosen {
+            workload.with_workers(&contexts, &mut |systems| measure(workload, systems));
+        }
     }
     if entries.is_empty() && idle.is_empty() {
         return Err(format!("no workload's name contains {:?}", options.filter).into());
     }
-    Ok(Report { machine, workers: context.pools.workers, rounds, entries, idle })
+    let workers = options.workers.first().copied().unwrap_or(machine.cpus);
+    Ok(Report { machine, workers, rounds, entries, idle })
 }
 
 fn write(
@@ -125,6 +140,7 @@ fn options() -> Result<Options, lexopt::Error> {
         out: PathBuf::from("target/bench"),
         save: None,
         compare: None,
+        workers: Vec::new(),
         child: None,
         idle: None,
     };
@@ -136,6 +152,11 @@ fn options() -> Result<Options, lexopt::Error> {
             Arg::Long("out") => options.out = parser.value()?.into(),
             Arg::Long("save") => options.save = Some(parser.value()?.string()?),
             Arg::Long("compare") => options.compare = Some(parser.value()?.string()?),
+            Arg::Long("workers") => {
+                let list = parser.value()?.string()?;
+                let counts: Result<Vec<usize>, _> = list.split(',').map(str::parse).collect();
+                options.workers = counts.map_err(|error| format!("--workers {list}: {error}"))?;
+            }
             Arg::Long("child") => options.child = Some(parser.value()?.string()?),
             Arg::Long("idle") => options.idle = Some(parser.value()?.string()?),
             other => return Err(other.unexpected()),
