@@ -15,9 +15,13 @@ pub(super) const REASONS: &[(&str, &str)] = &[
         "a crate that is model-checked gets its atomics from one file: an atomic that loom does \
          not see is not checked",
     ),
+    ("named-tests", "a table that names tests shows what is tested only as long as they exist"),
     ("readme", "the README is the crate's documentation, and its examples are compiled"),
     ("readme-example", "what a newcomer reads first is compiled and run, as an example"),
 ];
+
+/// What peers test, and our test of the same.
+const BEHAVIOUR: &str = "docs/sync-behaviour.md";
 
 const README_DOC: &str = "#![doc = include_str!(\"../README.md\")]";
 
@@ -32,6 +36,13 @@ pub(super) fn check(
     let read_me = fs::read_to_string(project.root.join("README.md"))?;
     violations
         .extend(readme_example(&read_me, &fs::read_to_string(project.root.join(QUICKSTART))?));
+    let mut tests = String::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "rs")) {
+        if slashes(file).contains("/tests/") {
+            tests += &fs::read_to_string(project.root.join(file))?;
+        }
+    }
+    violations.extend(named_tests(&fs::read_to_string(project.root.join(BEHAVIOUR))?, &tests));
     for folder in project.crates()? {
         let krate = format!("crates/{}", crate_name(&folder));
         let library = fs::read_to_string(folder.join("src/lib.rs")).unwrap_or_default();
@@ -48,6 +59,25 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// Checks that the tests in the last column of the tables exist.
+fn named_tests(tables: &str, tests: &str) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (at, line) in tables.lines().enumerate() {
+        let Some((_, last)) = line.trim_end_matches([' ', '|']).rsplit_once('|') else { continue };
+        for name in last.split('`').skip(1).step_by(2) {
+            if !tests.contains(&format!("fn {name}(")) {
+                violations.push(Violation {
+                    rule: "named-tests",
+                    path: BEHAVIOUR.to_string(),
+                    line: at + 1,
+                    what: format!("there is no test `{name}`"),
+                });
+            }
+        }
+    }
+    violations
 }
 
 fn readme(krate: &str, exists: bool, library: &str) -> Vec<Violation> {
@@ -106,6 +136,14 @@ fn one_primitive(source: &Source) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_that_is_named_must_exist() {
+        let tables = "| peer | ours |\n|---|---|\n| `a`, `b` | `kept`, and `lost` |";
+        let violations = named_tests(tables, "fn kept() {}");
+        assert_eq!(violations.len(), 1);
+        assert_eq!((violations[0].line, violations[0].what.contains("`lost`")), (3, true));
+    }
 
     #[test]
     fn crates_have_a_readme_that_is_their_documentation() {
