@@ -45,7 +45,7 @@ pub use join::join;
 pub use join_all::{Closures, join_all};
 pub use parallel::{par_for, par_for_each, par_map, par_map_reduce};
 pub use runtime::Runtime;
-pub use scope::{Scope, scope};
+pub use scope::{Scope, scope, scope_with_token};
 pub use sort::{
     par_sort, par_sort_by, par_sort_by_key, par_sort_unstable, par_sort_unstable_by,
     par_sort_unstable_by_key,

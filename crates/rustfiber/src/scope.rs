@@ -4,10 +4,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::thread;
 
 use deque_scheduler::Job;
+use fiber_sync::CancelToken;
 use intrusive_waitlist::SplitCounter;
 use parking_lot::Mutex;
 
@@ -29,6 +31,8 @@ pub struct Scope<'scope, 'env: 'scope> {
     home: AtomicPtr<Worker>,
     /// The first child's panic.
     panic: Mutex<Option<Payload>>,
+    /// Made when first asked for.
+    token: OnceLock<CancelToken>,
     runtime: SharedPointer,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -60,17 +64,66 @@ pub fn scope<'env, F, R>(f: F) -> R
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
+    scope_of(OnceLock::new(), f, Location::caller())
+}
+
+/// As [`scope()`], for jobs that are to stop when `token` is cancelled, or at its deadline: the
+/// scope's own token ([`Scope::cancel_token`]) is a child of it.
+///
+/// Cancelling asks; it interrupts nothing. The scope ends when its jobs have ended, not earlier.
+///
+/// # Panics
+///
+/// As [`scope()`].
+///
+/// # Blocking
+///
+/// As [`scope()`].
+///
+/// # Examples
+///
+/// ```
+/// use rustfiber::sync::{CancelToken, channel};
+/// use std::time::Duration;
+///
+/// let limit = CancelToken::new().with_timeout(Duration::from_millis(5));
+/// let (sender, receiver) = channel::bounded::<u32>(1);
+/// rustfiber::scope_with_token(&limit, |s| {
+///     s.spawn(|| {
+///         // Nobody sends anything.
+///         assert!(s.cancel_token().run(receiver.recv_async()).is_err());
+///     });
+/// });
+/// # drop(sender);
+/// ```
+#[track_caller]
+pub fn scope_with_token<'env, F, R>(token: &CancelToken, f: F) -> R
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    scope_of(OnceLock::from(token.child()), f, Location::caller())
+}
+
+#[inline(always)]
+fn scope_of<'env, F, R>(token: OnceLock<CancelToken>, f: F, site: Site) -> R
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
     let scope = Scope {
         pending: SplitCounter::new(),
         home: AtomicPtr::new(home_of_body()),
         panic: Mutex::new(None),
+        token,
         runtime: SharedPointer::current(),
         scope: PhantomData,
         env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    if result.is_err() {
+        scope.cancel_rest();
+    }
     scope.close();
-    let wait = Wait { what: Awaited::Scope(scope.owner()), site: Location::caller() };
+    let wait = Wait { what: Awaited::Scope(scope.owner()), site };
     latch::wait(&scope.pending, &wait);
     let child_panic = scope.panic.lock().take();
     match (result, child_panic) {
@@ -106,6 +159,45 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             f();
         };
         self.spawn_owned(ptr::from_ref(counter).addr(), job, Location::caller());
+    }
+
+    /// Returns the token by which the scope's jobs learn that they are to stop. It is cancelled
+    /// when the body or a job panics, as the scope will then; by whoever calls its
+    /// [`cancel`](CancelToken::cancel); and with the token of [`scope_with_token`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let found = std::sync::atomic::AtomicUsize::new(0);
+    /// rustfiber::scope(|s| {
+    ///     for part in (0..1000_usize).collect::<Vec<_>>().chunks(100).map(<[_]>::to_vec) {
+    ///         let found = &found;
+    ///         s.spawn(move || {
+    ///             for number in part {
+    ///                 if s.cancel_token().is_cancelled() {
+    ///                     return; // another job has found one
+    ///                 }
+    ///                 if number % 77 == 76 {
+    ///                     found.store(number, std::sync::atomic::Ordering::Relaxed);
+    ///                     s.cancel_token().cancel();
+    ///                 }
+    ///             }
+    ///         });
+    ///     }
+    /// });
+    /// assert_eq!(found.into_inner() % 77, 76);
+    /// ```
+    pub fn cancel_token(&self) -> &CancelToken {
+        self.token.get_or_init(CancelToken::new)
+    }
+
+    /// Tells the jobs that the scope will panic.
+    #[cold]
+    fn cancel_rest(&self) {
+        if let Some(token) = self.token.get() {
+            // Wakers of the user's run, and may panic; the scope has its panic.
+            drop_quietly(catch_unwind(AssertUnwindSafe(|| token.cancel())));
+        }
     }
 
     fn spawn_owned<F: FnOnce() + Send + 'scope>(&'scope self, counter: usize, f: F, site: Site) {
@@ -167,8 +259,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             let mut first = self.panic.lock();
             if first.is_none() {
                 *first = Some(payload);
-            } else {
                 drop(first); // no user code under a lock
+                self.cancel_rest();
+            } else {
+                drop(first);
                 drop_quietly(payload);
             }
         }
