@@ -2,7 +2,7 @@
 //! later runtimes use them again.
 
 use std::cell::{Cell, UnsafeCell};
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ impl Home {
             job: Cell::new(ptr::null()),
             stack_part: Cell::new(0),
             suspended_at: Cell::new(ptr::null()),
-            waiter: UnsafeCell::new(None),
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
             activity: Activity::new(),
             woken_at: AtomicU64::new(0),
         }));
@@ -105,7 +105,7 @@ pub(crate) struct FiberRecord {
     /// The home worker's alone: an address among the newest words of the suspended fiber's stack.
     pub(crate) suspended_at: Cell<*const u8>,
     /// The home worker's, and between registration and notification the wait list's.
-    waiter: UnsafeCell<Option<Waiter>>,
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
     pub(crate) activity: Activity,
     /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is
     /// in the inbox; then the home worker's.
@@ -221,8 +221,9 @@ impl FiberRecord {
     /// notified, or was never registered.
     #[inline(always)]
     pub(crate) unsafe fn new_waiter(&'static self) -> &'static Waiter {
-        // SAFETY: nobody else has the last waiter, and so nobody the cell.
-        unsafe { &mut *self.waiter.get() }.insert(Waiter::fiber(self.handle()))
+        // SAFETY: nobody else has the last waiter, and so nobody the cell. It is not dropped: what
+        // it may hold is a handle to this fiber, which owns nothing.
+        unsafe { &mut *self.waiter.get() }.write(Waiter::fiber(self.handle()))
     }
 
     /// Notes that the fiber can go on. The waker's, before the push.
