@@ -3,11 +3,11 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
-use intrusive_waitlist::wait_queue::Outcome;
 
 use crate::primitive::const_fn;
 use crate::wait::{self, Limit};
@@ -90,8 +90,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Locks the mutex, if that takes no waiting.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let locked = self.queue.try_acquire(1) == Some(Outcome::Granted);
-        locked.then(|| MutexGuard { mutex: self })
+        self.queue.try_lock().then(|| MutexGuard { mutex: self })
     }
 
     /// As [`Mutex::lock`], but gives up after `timeout`: `None`. If the hand-over and the timeout
@@ -141,13 +140,18 @@ impl<T: ?Sized> Mutex<T> {
 
     /// As [`Mutex::try_lock`]; the guard keeps the mutex alive.
     pub fn try_lock_owned(self: Arc<Self>) -> Option<OwnedMutexGuard<T>> {
-        let locked = self.queue.try_acquire(1) == Some(Outcome::Granted);
-        locked.then(|| OwnedMutexGuard { mutex: self })
+        self.queue.try_lock().then(|| OwnedMutexGuard { mutex: self })
     }
 
     #[inline]
     #[track_caller]
     fn acquire(&self, limit: Limit) -> bool {
+        self.queue.try_lock() || self.wait(limit)
+    }
+
+    #[cold]
+    #[track_caller]
+    fn wait(&self, limit: Limit) -> bool {
         wait::acquire(&self.queue, 1, WHAT, limit).is_ok()
     }
 
@@ -167,7 +171,9 @@ impl<T: ?Sized> Mutex<T> {
 
     async fn acquire_async(&self) {
         // Never closed, and nobody is woken without the permit.
-        let _granted = self.queue.acquire(1).await;
+        if !self.queue.try_lock() {
+            let _granted = pin!(self.queue.acquire(1)).await;
+        }
     }
 
     /// Tells whether somebody has locked the mutex, or is about to be handed it.
@@ -263,7 +269,7 @@ macro_rules! guard {
         impl<$($generics)*> Drop for $guard {
             #[inline]
             fn drop(&mut self) {
-                self.mutex.queue.release(1);
+                self.mutex.queue.unlock();
             }
         }
     };

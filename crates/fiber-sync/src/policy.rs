@@ -78,11 +78,8 @@ impl Permits for Fair {
         wait::acquire(&self.queue, count, WHAT, limit)
     }
 
-    async fn acquire_async(&self, count: usize) -> Result<(), Closed> {
-        match self.queue.acquire(count).await {
-            Outcome::Granted | Outcome::Woken => Ok(()),
-            Outcome::Closed => Err(Closed),
-        }
+    fn acquire_async(&self, count: usize) -> impl Future<Output = Result<(), Closed>> + Send {
+        wait::acquire_async(&self.queue, count)
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -94,7 +95,9 @@ impl<P: Policy> Semaphore<P> {
     ///
     /// Dropping the future loses its place in line, and nothing else.
     pub async fn acquire_async(&self) -> Result<SemaphorePermit<'_, P>, Closed> {
-        self.policy.acquire_async(1).await?;
+        if self.policy.try_acquire(1).is_err() {
+            pin!(self.policy.acquire_async(1)).await?;
+        }
         Ok(SemaphorePermit { semaphore: self, count: 1 })
     }
 
@@ -179,7 +182,9 @@ impl<P: Policy> Semaphore<P> {
     /// As [`Semaphore::acquire_async`]: permits that were granted, and not returned, go to the
     /// next.
     pub async fn acquire_many_async(&self, count: usize) -> Result<SemaphorePermit<'_, P>, Closed> {
-        self.policy.acquire_async(count).await?;
+        if self.policy.try_acquire(count).is_err() {
+            pin!(self.policy.acquire_async(count)).await?;
+        }
         Ok(SemaphorePermit { semaphore: self, count })
     }
 
@@ -267,7 +272,9 @@ impl<P: Policy> Semaphore<P> {
     ///
     /// As [`Semaphore::acquire_async`].
     pub async fn acquire_owned_async(self: Arc<Self>) -> Result<OwnedSemaphorePermit<P>, Closed> {
-        self.policy.acquire_async(1).await?;
+        if self.policy.try_acquire(1).is_err() {
+            pin!(self.policy.acquire_async(1)).await?;
+        }
         Ok(OwnedSemaphorePermit { semaphore: self, count: 1 })
     }
 
@@ -316,7 +323,9 @@ impl<P: Policy> Semaphore<P> {
         self: Arc<Self>,
         count: usize,
     ) -> Result<OwnedSemaphorePermit<P>, Closed> {
-        self.policy.acquire_async(count).await?;
+        if self.policy.try_acquire(count).is_err() {
+            pin!(self.policy.acquire_async(count)).await?;
+        }
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 

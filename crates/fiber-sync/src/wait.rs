@@ -1,13 +1,14 @@
 //! What the primitives have in common: how long to wait, and waiting on a queue in both forms.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
-use intrusive_waitlist::wait_queue::Outcome;
+use intrusive_waitlist::wait_queue::{Outcome, Wait};
 
 use crate::blocker::{BlockingWait, Need};
-use crate::error::TimeoutError;
+use crate::error::{Closed, TimeoutError};
 
 /// How long a blocking form waits.
 #[derive(Clone, Copy)]
@@ -50,6 +51,30 @@ pub(crate) fn acquire(
         Some(Outcome::Granted | Outcome::Woken) => Ok(()),
         Some(Outcome::Closed) => Err(TimeoutError::Closed),
         None => Err(TimeoutError::TimedOut),
+    }
+}
+
+/// As [`acquire`], for tasks.
+#[inline]
+pub(crate) fn acquire_async(queue: &WaitQueue, permits: usize) -> PermitWait<'_> {
+    PermitWait(queue.acquire(permits))
+}
+
+/// The future of [`acquire_async`]. It is large: pin it where it is made, as an `await` of itself
+/// copies it, and try to do without it before.
+pub(crate) struct PermitWait<'a>(Wait<'a>);
+
+impl Future for PermitWait<'_> {
+    type Output = Result<(), Closed>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        // SAFETY: it is pinned with what it is in.
+        let wait = unsafe { self.map_unchecked_mut(|outer| &mut outer.0) };
+        wait.poll(context).map(|outcome| match outcome {
+            Outcome::Granted | Outcome::Woken => Ok(()),
+            Outcome::Closed => Err(Closed),
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whom to wake after the unlock, and what becomes of panics of wakers.
 
+use core::mem::{self, MaybeUninit};
+
 use super::waiter::Handle;
 
 /// How many waiters are notified under one lock; loom has to see the batch overflow.
@@ -7,14 +9,17 @@ pub(super) const BATCH_LEN: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// Handles of waiters that have been notified. They are not woken where they are collected: no code
 /// of others runs under the lock.
+///
+/// A batch that is dropped leaks the handles in it: nobody does that.
 pub(super) struct WakeBatch {
-    handles: [Option<Handle>; BATCH_LEN],
+    /// The first `len` are there. The others cost nothing.
+    handles: [MaybeUninit<Handle>; BATCH_LEN],
     len: usize,
 }
 
 impl WakeBatch {
     pub(super) const fn new() -> Self {
-        WakeBatch { handles: [const { None }; BATCH_LEN], len: 0 }
+        WakeBatch { handles: [const { MaybeUninit::uninit() }; BATCH_LEN], len: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -23,20 +28,22 @@ impl WakeBatch {
 
     /// Adds a handle, for which there is room.
     pub(super) fn push(&mut self, handle: Handle) {
-        self.handles[self.len] = Some(handle);
+        self.handles[self.len].write(handle);
         self.len += 1;
     }
 
     /// Wakes everybody in the batch, oldest first, whatever the wakers do.
     pub(super) fn wake_all(&mut self, panics: &mut Panics) {
-        for handle in self.handles[..self.len].iter_mut().filter_map(Option::take) {
+        let len = mem::take(&mut self.len);
+        for handle in &self.handles[..len] {
+            // SAFETY: `push` wrote it, and `len` has forgotten it: it is read once.
+            let handle = unsafe { handle.assume_init_read() };
             panics.catch(|| handle.wake());
         }
-        self.len = 0;
     }
 }
 
-pub(super) use policy::Panics;
+pub(super) use policy::{Panics, wake_one};
 
 /// A waker's panic keeps nobody asleep: when everybody has been woken, the first comes out of the
 /// call that woke. Later ones are dropped, and so is the first if the call is part of an unwinding.
@@ -47,6 +54,8 @@ mod policy {
     use std::mem;
     use std::panic::{self, AssertUnwindSafe};
     use std::thread;
+
+    use super::Handle;
 
     #[must_use = "somebody's panic is in it"]
     pub(in super::super) struct Panics {
@@ -95,6 +104,16 @@ mod policy {
         }
     }
 
+    /// Wakes somebody, with nobody left to wake and nothing to do after it.
+    pub(in super::super) fn wake_one(handle: Handle) {
+        if thread::panicking() {
+            let mut panics = Panics::new();
+            panics.catch(|| handle.wake());
+            return panics.suppress();
+        }
+        handle.wake();
+    }
+
     /// Its destructor may panic too; what comes of that is leaked.
     fn suppress(payload: Box<dyn Any + Send>) {
         panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(mem::forget);
@@ -104,6 +123,8 @@ mod policy {
 /// Without `std` nothing can be caught: a waker that panics aborts the program.
 #[cfg(not(feature = "std"))]
 mod policy {
+    use super::Handle;
+
     pub(in super::super) struct Panics;
 
     impl Panics {
@@ -131,5 +152,10 @@ mod policy {
         pub(in super::super) fn resume(self) {}
 
         pub(in super::super) fn suppress(self) {}
+    }
+
+    /// Wakes somebody, with nobody left to wake and nothing to do after it.
+    pub(in super::super) fn wake_one(handle: Handle) {
+        Panics::new().catch(|| handle.wake());
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Holder<'a> {
 impl WaitQueue {
     /// Becomes the holder if somebody waits and nobody holds. Never blocks.
     pub(super) fn look(&self) -> Look<'_> {
-        // ORDERING: Acquire, pairs with the unlock in `settle`: who sees that nobody waits sees who
-        // was notified.
+        // ORDERING: Acquire, pairs with the unlock in `settle`: who sees that nobody waits sees
+        // what the last holder did.
         let mut word = Word(self.state.load(Ordering::Acquire));
         loop {
             if !word.is_queued() {
@@ -83,8 +83,8 @@ impl<'a> Holder<'a> {
         self.with_list(|list| list.mark(count, verdict))
     }
 
-    /// Takes a waiter out. Returns false if it has been notified or moved, or is going to be by
-    /// whoever delivers next.
+    /// Takes a waiter out. Returns false if it has been notified or moved, or is going to be: by
+    /// whoever delivers next, or hands over.
     ///
     /// # Safety
     ///
@@ -97,14 +97,20 @@ impl<'a> Holder<'a> {
             return false;
         }
         self.with_list(|list| {
-            // SAFETY: in this queue, and neither in the inbox, which was appended, nor notified by
-            // a holder: so it is in the list.
+            // SAFETY: not in the inbox, which was appended, nor notified: so it is in the list, or
+            // was handed over, which does not touch this.
+            let prev = unsafe { waiter.prev.get() };
+            // It never was in the list: whoever hands it over is about to notify it.
+            if prev.is_null() {
+                return false;
+            }
+            // SAFETY: in the list.
             let mark = unsafe { waiter.mark.get() };
             // A waker that was counted has to come, also if the batch was full.
             if mark.is_some() {
                 return false;
             }
-            // SAFETY: as above.
+            // SAFETY: in the list.
             unsafe { list.unlink(waiter) };
             true
         })
@@ -136,8 +142,11 @@ impl<'a> Holder<'a> {
         loop {
             let held = Word::held(self.is_closed);
             let (more_may_go, unlocked) = self.with_list(|list| {
-                // ORDERING: Acquire receives what the releasers did, for the waiters.
-                list.add(queue.credit.swap(0, Ordering::Acquire));
+                // Nearly always there is none. What a look misses comes with PENDING after it.
+                if queue.credit.load(Ordering::Relaxed) != 0 {
+                    // ORDERING: Acquire receives what the releasers did, for the waiters.
+                    list.add(queue.credit.swap(0, Ordering::Acquire));
+                }
                 let more_may_go = list.settle(held.is_closed(), batch);
                 if !list.is_empty() {
                     return (more_may_go, held.unlocked());

@@ -17,7 +17,7 @@ use core::ptr;
 
 use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
 
-use batch::Panics;
+use batch::{Panics, wake_one};
 use holder::{Holder, Look};
 use list::List;
 use need::Need;
@@ -131,6 +131,33 @@ impl WaitQueue {
         }
     }
 
+    /// Takes the permit of a queue that has one, if that takes no waiting: as
+    /// [`WaitQueue::try_acquire`] of one permit, but a try without a look, as suits a mutex.
+    #[inline]
+    pub fn try_lock(&self) -> bool {
+        let (free, taken) = (Word::of_count(1).0, Word::of_count(0).0);
+        // ORDERING: Acquire, pairs with the Release of who added the permit.
+        let locked = self.state.compare_exchange(free, taken, Ordering::Acquire, Ordering::Relaxed);
+        locked.is_ok() || self.try_acquire(1) == Some(Outcome::Granted)
+    }
+
+    /// Gives back what [`WaitQueue::try_lock`] or a wait for one permit has taken, as
+    /// [`WaitQueue::release`] of one permit, but likewise.
+    ///
+    /// # Panics
+    ///
+    /// As [`WaitQueue::release`].
+    #[inline]
+    pub fn unlock(&self) {
+        let (free, taken) = (Word::of_count(1).0, Word::of_count(0).0);
+        // ORDERING: Release, pairs with the Acquire of who takes the permit.
+        let unlocked =
+            self.state.compare_exchange(taken, free, Ordering::Release, Ordering::Relaxed);
+        if unlocked.is_err() {
+            self.release(1);
+        }
+    }
+
     /// Waits, as a task, for `permits`.
     ///
     /// # Panics
@@ -141,6 +168,7 @@ impl WaitQueue {
     ///
     /// Dropping the future loses its place in the queue, and nothing else: permits that it was
     /// granted and did not report go on to the next.
+    #[inline]
     pub fn acquire(&self, permits: usize) -> Wait<'_> {
         assert_permits(permits);
         Wait::new(self, Need::of_permits(permits))
@@ -153,6 +181,7 @@ impl WaitQueue {
     ///
     /// A wake by [`WaitQueue::wake`] or [`WaitQueue::notify_one`] that the future has not reported
     /// when it is dropped goes on to the next.
+    #[inline]
     pub fn wait(&self) -> Wait<'_> {
         Wait::new(self, Need::WAKE)
     }
@@ -176,6 +205,10 @@ impl WaitQueue {
 
     #[cold]
     fn release_slowly(&self, permits: usize) {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        if word.is_alone() && self.hand_over(word, permits - 1, Verdict::Granted) {
+            return;
+        }
         self.release_with(permits).resume();
     }
 
@@ -192,6 +225,23 @@ impl WaitQueue {
             }
         }
         Panics::new()
+    }
+
+    /// Notifies the one who waits alone, and leaves `permits` to whoever comes next: in one step,
+    /// and without a holder. Returns false if the word is another by now.
+    fn hand_over(&self, word: Word, permits: usize, verdict: Verdict) -> bool {
+        debug_assert!(word.is_alone());
+        if self.replace(word, Word::of_count(permits)).is_err() {
+            return false;
+        }
+        let node: *const Waiter = ptr::with_exposed_provenance(word.newest());
+        // SAFETY: it was in the queue, and nobody else knows it any more but its owner, who waits
+        // for the notification.
+        let handle = unsafe { Waiter::notify(node, verdict) };
+        if let Some(handle) = handle {
+            wake_one(handle);
+        }
+        true
     }
 
     /// Leaves permits to whoever holds. Returns permits that the caller has to release after all.
@@ -267,6 +317,10 @@ impl WaitQueue {
     ///
     /// As [`WaitQueue::wake`].
     pub fn notify_one(&self) {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        if word.is_alone() && self.hand_over(word, 0, Verdict::Notified) {
+            return;
+        }
         self.notify().resume();
     }
 
@@ -381,6 +435,7 @@ impl WaitQueue {
     /// # Safety
     ///
     /// As for [`WaitQueue::register`].
+    #[inline]
     unsafe fn push(&self, waiter: &Waiter, need: Need) -> Registration {
         // SAFETY: not in the queue yet, so the node is still the caller's alone.
         unsafe { waiter.need.replace(need) };
@@ -394,6 +449,7 @@ impl WaitQueue {
     /// # Safety
     ///
     /// As for [`WaitQueue::register`]; and the node is the caller's alone.
+    #[inline]
     unsafe fn enqueue(&self, waiter: &Waiter, permits: usize) -> Registration {
         // Not the pointer itself: when it comes back out of the state word, another waiter may have
         // been at this address in between.
@@ -417,7 +473,7 @@ impl WaitQueue {
             unsafe { waiter.next.replace(ptr::without_provenance(below)) };
             // SAFETY: as above.
             unsafe { waiter.carry.replace(carry) };
-            match self.replace(word, word.with_newest(address)) {
+            match self.replace(word, word.with_newest(address, permits)) {
                 Ok(()) => return Registration::Registered,
                 Err(seen) => word = seen,
             }
@@ -484,6 +540,7 @@ impl WaitQueue {
     /// As for [`WaitQueue::cancel`].
     unsafe fn remove<'a>(&'a self, waiter: &'a Waiter) -> Removal<'a> {
         let (mut queue, mut moved_by) = (self, None);
+        let address = ptr::from_ref(waiter).addr();
         let mut backoff = Backoff::new();
         loop {
             if let Some(verdict) = waiter.verdict() {
@@ -495,6 +552,11 @@ impl WaitQueue {
                 });
                 let moved_by = moved.map(|(_, wake)| wake);
                 return Removal { verdict: Some(verdict), moved_by, queue };
+            }
+            let word = Word(queue.state.load(Ordering::Relaxed));
+            let is_alone = word.is_alone() && word.newest() == address;
+            if is_alone && queue.replace(word, Word::of_count(0)).is_ok() {
+                return Removal { verdict: None, moved_by, queue };
             }
             let moved = match queue.look() {
                 Look::Held(mut holder) => {
@@ -512,17 +574,19 @@ impl WaitQueue {
                 }
                 // SAFETY: nobody waits there any more.
                 Look::NoQueue(_) => unsafe { waiter.moved() },
-                // PROGRESS: not notified, so it is in the queue, or on its way to the other, and a
-                // holder is inside its critical section; it unlocks without waiting for anybody.
-                Look::Busy(_) => {
-                    backoff.wait();
-                    continue;
-                }
+                Look::Busy(_) => None,
             };
-            if let Some((target, wake)) = moved {
-                // SAFETY: as above. It is there by now: it was moved by a holder that has unlocked.
-                queue = unsafe { &*target };
-                moved_by = Some(wake);
+            match moved {
+                Some((target, wake)) if !ptr::eq(target, queue) => {
+                    // SAFETY: as above. It is there by now: it was moved by a holder that has
+                    // unlocked.
+                    queue = unsafe { &*target };
+                    moved_by = Some(wake);
+                }
+                // PROGRESS: not notified, so it is in the queue, or on its way to the other, and a
+                // holder is inside its critical section; it unlocks without waiting for anybody. Or
+                // it was taken out to be notified, which is a few instructions from here.
+                _ => backoff.wait(),
             }
         }
     }
@@ -554,6 +618,7 @@ impl WaitQueue {
     }
 
     /// Replaces the state word, as one who passes on what it knows and receives what others did.
+    #[inline]
     fn replace(&self, word: Word, new: Word) -> Result<(), Word> {
         // ORDERING: AcqRel. A lock receives the pushed nodes and the list, an unlock passes them
         // on; a registration passes its node; a wake and a registration see what the other did

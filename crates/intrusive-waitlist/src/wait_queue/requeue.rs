@@ -3,6 +3,8 @@
 //! A wake does not notify such a waiter, but moves it, so that of all who are woken at once each
 //! runs only when it is its turn.
 
+use core::ptr;
+
 use super::waiter::{Verdict, Waiter};
 use super::{Need, Outcome, Registration, Wait, WaitQueue};
 
@@ -55,6 +57,8 @@ pub(super) unsafe fn move_on(node: *const Waiter, verdict: Verdict) -> Option<Ve
     };
     // SAFETY: as above. In the other list nobody has woken it.
     unsafe { waiter.mark.replace(None) };
+    // SAFETY: as above. It was taken from the list, and may never be in another.
+    unsafe { waiter.prev.replace(ptr::null()) };
     // SAFETY: as above.
     unsafe { waiter.moved_by.replace(Some(verdict)) };
     // SAFETY: `register_requeue` requires that it lives as long as the waiter waits, and exposed

@@ -31,6 +31,7 @@ enum Stage {
 }
 
 impl<'a> Wait<'a> {
+    #[inline]
     pub(super) fn new(queue: &'a WaitQueue, need: Need) -> Self {
         Wait { queue, need, stage: Stage::New, waiter: Waiter::task() }
     }
@@ -56,11 +57,12 @@ impl<'a> Wait<'a> {
         if !matches!(self.stage, Stage::New) {
             return;
         }
-        if let Some(outcome) = self.queue.try_acquire(self.need.permits()) {
-            self.stage = Stage::Ready(outcome);
-            return;
-        }
         if let Some(waker) = waker {
+            // It may be dear: not for what takes no waiting.
+            if let Some(outcome) = self.queue.try_acquire(self.need.permits()) {
+                self.stage = Stage::Ready(outcome);
+                return;
+            }
             self.waiter.set_waker(waker);
         }
         // SAFETY: `self` is pinned, its destructor takes the waiter out, and it borrows the queue.
@@ -96,6 +98,7 @@ impl Future for Wait<'_> {
 }
 
 impl Drop for Wait<'_> {
+    #[inline]
     fn drop(&mut self) {
         match self.stage {
             // SAFETY: registered in `start`, and taken out nowhere else.

@@ -70,10 +70,12 @@ impl Waiter {
 
     /// Creates a waiter for a task, which [`Waiter::poll`] makes known.
     #[must_use]
+    #[inline]
     pub fn task() -> Self {
         Self::with_handle(None)
     }
 
+    #[inline]
     fn with_handle(handle: Option<Handle>) -> Self {
         Waiter {
             next: RacyCell::new(ptr::null()),
@@ -96,6 +98,7 @@ impl Waiter {
         self.verdict().map(Verdict::outcome)
     }
 
+    #[inline]
     pub(super) fn verdict(&self) -> Option<Verdict> {
         // ORDERING: Acquire, pairs with the last store of `notify` and with `finish_update`;
         // receives what the releaser did, and the node.
@@ -105,7 +108,15 @@ impl Waiter {
 
     /// Returns what came of the wait, or has `waker` woken when it is over. Only the waker of the
     /// last call counts. The task's owner calls this, as one would `Future::poll`.
+    #[inline]
     pub fn poll(&self, waker: &Waker) -> Poll<Outcome> {
+        match self.outcome() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => self.poll_again(waker),
+        }
+    }
+
+    fn poll_again(&self, waker: &Waker) -> Poll<Outcome> {
         // ORDERING: Acquire, pairs with `finish_update` of an earlier poll on another thread; on
         // failure, as in `verdict`.
         let before =
@@ -219,6 +230,7 @@ impl Waiter {
     /// # Safety
     ///
     /// The caller is the holder, took the node from the list, and calls this once.
+    #[inline]
     pub(super) unsafe fn notify(this: *const Waiter, verdict: Verdict) -> Option<Handle> {
         // SAFETY: a node that was in the list lives until NOTIFIED.
         let node = unsafe { &*this };
@@ -275,14 +287,13 @@ pub(super) enum Verdict {
 
 impl Verdict {
     fn of_state(state: u32) -> Verdict {
-        let all = [
-            Verdict::Granted,
-            Verdict::Woken,
-            Verdict::WokenWithAll,
-            Verdict::Notified,
-            Verdict::Closed,
-        ];
-        all[(state >> VERDICT_SHIFT) as usize]
+        match state >> VERDICT_SHIFT {
+            0 => Verdict::Granted,
+            1 => Verdict::Woken,
+            2 => Verdict::WokenWithAll,
+            3 => Verdict::Notified,
+            _ => Verdict::Closed,
+        }
     }
 
     pub(super) fn is_wake(self) -> bool {

@@ -4,8 +4,10 @@
 const QUEUED: usize = 1;
 /// A holder has the list to itself.
 const LOCKED: usize = 2;
-/// The holder is to look again before it unlocks.
+/// Of a queue that is held: the holder is to look again before it unlocks.
 const PENDING: usize = 4;
+/// Of a queue that is not held, the same bit: one waits, for one permit, in the inbox.
+const ALONE: usize = PENDING;
 /// Nobody may begin to wait any more.
 const CLOSED: usize = 8;
 
@@ -40,6 +42,11 @@ impl Word {
         self.0 & CLOSED != 0
     }
 
+    /// One waits, for one permit, and nobody holds.
+    pub(super) fn is_alone(self) -> bool {
+        self.0 & FLAGS == QUEUED | ALONE
+    }
+
     /// The permits there are; of a word that is not queued.
     pub(super) fn count(self) -> usize {
         debug_assert!(!self.is_queued());
@@ -57,10 +64,15 @@ impl Word {
         Word(count << COUNT_SHIFT | self.0 & CLOSED)
     }
 
-    /// The node at `address` is the newest in the inbox. A holder stays one.
-    pub(super) fn with_newest(self, address: usize) -> Word {
+    /// The node at `address`, which waits for `permits`, is the newest in the inbox. A holder stays
+    /// one.
+    pub(super) fn with_newest(self, address: usize, permits: usize) -> Word {
         debug_assert_eq!(address & FLAGS, 0);
-        let flags = if self.is_queued() { self.0 & FLAGS } else { self.0 & CLOSED };
+        let flags = match self {
+            word if word.is_locked() => word.0 & FLAGS,
+            word if word.is_queued() || permits != 1 => word.0 & CLOSED,
+            word => ALONE | word.0 & CLOSED,
+        };
         Word(address | QUEUED | flags)
     }
 

@@ -35,6 +35,35 @@ fn a_mutex_hands_its_data_over() {
 }
 
 #[test]
+fn a_lock_hands_its_data_over() {
+    model(4, || {
+        let (queue, data) = (queue(1), Shared::new(Data::new()));
+        let add_one = move || {
+            if !queue.get().try_lock() {
+                assert_eq!(queue.get().acquire_thread(1), Outcome::Granted);
+            }
+            data.get().add_one();
+            queue.get().unlock();
+        };
+        let threads = [0, 1].map(|_| thread::spawn(add_one));
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(data.get().read(), 2);
+        finish(queue, 1);
+    });
+}
+
+#[test]
+fn one_release_serves_one_and_leaves_the_rest() {
+    model(3, || {
+        let queue = queue(0);
+        let waiter = thread::spawn(move || queue.get().acquire_thread(1));
+        queue.get().release(2);
+        assert_eq!(waiter.join().unwrap(), Outcome::Granted);
+        finish(queue, 1);
+    });
+}
+
+#[test]
 fn two_releases_serve_two_waiters() {
     model(3, || {
         let queue = queue(0);
