@@ -11,6 +11,8 @@ pub(crate) use std::sync::atomic::{
 
 pub(crate) use std::sync::atomic::Ordering;
 
+use std::time::Duration;
+
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::compiler_fence;
 
@@ -103,6 +105,11 @@ impl Signal {
         }
         *raised = false;
     }
+
+    /// There is no time in a model: this returns at once, as if it were up.
+    pub(crate) fn wait_and_lower_for(&self, _timeout: Duration) {
+        *self.raised.lock().unwrap() = false;
+    }
 }
 
 /// A flag that a thread sleeps on until it is raised: the generic parker's mutex and condition.
@@ -126,6 +133,13 @@ impl Signal {
         while !*raised {
             self.changed.wait(&mut raised);
         }
+        *raised = false;
+    }
+
+    pub(crate) fn wait_and_lower_for(&self, timeout: Duration) {
+        let mut raised = self.raised.lock();
+        // PROGRESS: as above, and ends in time.
+        self.changed.wait_while_for(&mut raised, |raised| !*raised, timeout);
         *raised = false;
     }
 }

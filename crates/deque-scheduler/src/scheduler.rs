@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
@@ -174,6 +175,8 @@ pub enum Find {
     Job(Job),
     /// The caller's condition held.
     Interrupted,
+    /// The deadline has come; see [`WorkerQueues::find_until`].
+    InTime,
 }
 
 /// The source that comes first at the next fair pick.
@@ -548,6 +551,15 @@ impl WorkerQueues {
     ///
     /// Parks the OS thread while there is nothing to do.
     pub fn find(&self, interrupted: impl Fn() -> bool) -> Find {
+        self.find_until(None, interrupted)
+    }
+
+    /// As [`WorkerQueues::find`], and returns [`Find::InTime`] at the deadline, if there is one.
+    ///
+    /// # Blocking
+    ///
+    /// As [`WorkerQueues::find`], at most until about the deadline.
+    pub fn find_until(&self, deadline: Option<Instant>, interrupted: impl Fn() -> bool) -> Find {
         let scheduler = &*self.scheduler;
         // PROGRESS: a join that a fiber of a job's own making has left open is private still; the
         // last look would see it, and the search would not.
@@ -561,10 +573,11 @@ impl WorkerQueues {
             self.stats().add_park();
             let look = |is_last| interrupted() || is_last && scheduler.has_jobs_for_sure();
             self.observer.tell(Observed::Park);
-            let awake = scheduler.sleep.park(self.index, look);
+            let awake = scheduler.sleep.park_until(self.index, deadline, look);
             self.observer.tell(Observed::Unpark);
             match awake {
                 Awake::Cancelled => {}
+                Awake::InTime => return Find::InTime,
                 Awake::ForAJob => self.stats().add_wake(),
                 Awake::ForItself => {
                     self.stats().add_wake();

@@ -59,7 +59,7 @@ fn must_end(body: impl FnOnce() + Send + 'static) {
 fn find(worker: &WorkerQueues) -> usize {
     match worker.find(|| false) {
         Find::Job(job) => number(job),
-        Find::Interrupted => unreachable!("nobody interrupts"),
+        Find::Interrupted | Find::InTime => unreachable!("nobody interrupts"),
     }
 }
 

@@ -17,6 +17,7 @@ mod policy;
 mod primitive;
 mod rwlock;
 mod semaphore;
+mod sleep;
 mod wait;
 mod wait_group;
 
@@ -33,4 +34,5 @@ pub use rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use sleep::{sleep, sleep_until};
 pub use wait_group::{Ticket, WaitGroup};

@@ -4,6 +4,7 @@ use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, Registration, Waiter};
 
 use crate::dump::WaitKind;
 use crate::latch::{Awaited, Wait};
+use crate::timers::Timer;
 use crate::worker::Worker;
 
 /// Installed on every worker's thread. What runs there may suspend its fiber; if it must not, it
@@ -16,9 +17,7 @@ unsafe impl Blocker for Fibers {
     fn block(&self, sync: &BlockingWait<'_>) -> Option<Outcome> {
         let wait = Wait { what: Awaited::Sync(WaitKind::of_sync(sync.what())), site: sync.site() };
         match Worker::current() {
-            Some(worker) if worker.can_suspend() && sync.deadline().is_none() => {
-                Some(worker.suspend_on(sync, &wait))
-            }
+            Some(worker) if worker.can_suspend() => worker.suspend_on(sync, &wait),
             Some(worker) => worker.block_thread_on(sync, &wait),
             None => sync.park_thread(),
         }
@@ -31,18 +30,45 @@ unsafe impl Blocker for Fibers {
 
 impl Worker {
     /// Suspends the running fiber, which must be able to, until the wait is over.
-    fn suspend_on(&self, sync: &BlockingWait<'_>, wait: &Wait) -> Outcome {
+    fn suspend_on(&self, sync: &BlockingWait<'_>, wait: &Wait) -> Option<Outcome> {
         let record = self.current.get().expect("a fiber that suspends runs");
         record.activity.set_waiting(wait);
         let waiter = Waiter::fiber(record.handle());
-        // SAFETY: the waiter stays in this frame, which cannot unwind, until its wait is over.
-        match unsafe { sync.register(&waiter) } {
-            Registration::Registered => self.suspend_registered(record, wait, || waiter.outcome()),
-            Registration::Ready(outcome) => {
-                record.activity.set_running();
-                outcome
+        // What registering lets go may be a task, whose waker is anybody's code: it must not
+        // suspend the fiber, which by then may be on its way to its inbox for this wait.
+        let registration = self.without_suspending(|| {
+            // SAFETY: the waiter stays in this frame, which cannot unwind, until its wait is over
+            // or it was taken out.
+            unsafe { sync.register(&waiter) }
+        });
+        if let Registration::Ready(outcome) = registration {
+            record.activity.set_running();
+            return Some(outcome);
+        }
+        match sync.deadline() {
+            None => Some(self.suspend_registered(record, wait, || waiter.outcome())),
+            Some(deadline) => {
+                let timer = Timer::new(deadline, record, sync, &waiter);
+                self.suspend_with(&timer, wait)
             }
         }
+    }
+
+    /// Suspends the running fiber, whose waiter is registered, until it is notified or the timer
+    /// has given up.
+    fn suspend_with(&self, timer: &Timer<'_>, wait: &Wait) -> Option<Outcome> {
+        let record = timer.record();
+        if timer.is_due() && self.give_up(timer) {
+            record.activity.set_running();
+            return None; // nobody resumes the fiber, which has not been suspended
+        }
+        record.activity.set_deadline(Some(timer.deadline()));
+        // SAFETY: the timer stays in this frame, which cannot unwind, until it is out.
+        unsafe { self.insert_timer(timer) };
+        let outcome = self.suspend_registered(record, wait, || timer.outcome());
+        self.timers.remove(timer);
+        record.activity.set_deadline(None);
+        outcome
     }
 
     /// Blocks the thread until the wait is over: the wait of what must not, or cannot, suspend.

@@ -3,10 +3,22 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// Nanoseconds since some moment in this process, never zero.
 pub(crate) fn now_ns() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    ns_of(Instant::now())
+}
+
+/// Nanoseconds from the moment of [`now_ns`] to `instant`, never zero.
+pub(crate) fn ns_of(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(*START);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The reverse of [`ns_of`]. None for zero, and for what is past the end of time.
+pub(crate) fn instant_of(ns: u64) -> Option<Instant> {
+    if ns == 0 { None } else { START.checked_add(Duration::from_nanos(ns)) }
 }
 
 /// Returns the processor's own counter of time, never zero: a third of the price of [`now_ns`].

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
+use crate::clock::{instant_of, ns_of};
 use crate::latch::Wait;
 
 /// A place in the user's source.
@@ -34,6 +36,8 @@ pub struct FiberDump {
     pub spawned_at: Option<&'static Location<'static>>,
     /// The call in which it waits. None for a fiber that does not wait.
     pub waits_at: Option<&'static Location<'static>>,
+    /// When it gives up waiting, or wakes up. None: never.
+    pub deadline: Option<Instant>,
 }
 
 /// What a fiber does.
@@ -92,13 +96,15 @@ pub enum WaitKind {
     Future,
     /// A call of [`blocking`](crate::blocking()).
     Blocking,
+    /// A moment, in [`sleep`](crate::sleep) or [`sleep_until`](crate::sleep_until).
+    Sleep,
     /// Something else of [`sync`](crate::sync).
     Other,
 }
 
 impl WaitKind {
     /// Every kind, in the order of their declaration.
-    const ALL: [WaitKind; 19] = [
+    const ALL: [WaitKind; 20] = [
         WaitKind::Join,
         WaitKind::Scope,
         WaitKind::Counter,
@@ -117,6 +123,7 @@ impl WaitKind {
         WaitKind::Oneshot,
         WaitKind::Future,
         WaitKind::Blocking,
+        WaitKind::Sleep,
         WaitKind::Other,
     ];
 
@@ -134,6 +141,7 @@ impl WaitKind {
             "channel::Sender" | "channel::Receiver" => WaitKind::Channel,
             "oneshot::Sender" | "oneshot::Receiver" => WaitKind::Oneshot,
             "block_on" => WaitKind::Future,
+            "sleep" => WaitKind::Sleep,
             _ => WaitKind::Other,
         }
     }
@@ -161,8 +169,13 @@ impl fmt::Display for FiberDump {
             Some(site) => write!(f, "job from {site} {}", self.state)?,
             None => return write!(f, "fiber {}", self.state),
         }
-        match self.waits_at {
-            Some(site) => write!(f, " at {site}"),
+        if let Some(site) = self.waits_at {
+            write!(f, " at {site}")?;
+        }
+        match self.deadline {
+            Some(deadline) => {
+                write!(f, ", for {:?} more", deadline.saturating_duration_since(Instant::now()))
+            }
             None => Ok(()),
         }
     }
@@ -200,6 +213,7 @@ impl fmt::Display for WaitKind {
             WaitKind::Oneshot => "a oneshot channel",
             WaitKind::Future => "a future",
             WaitKind::Blocking => "a call that blocks a helper thread",
+            WaitKind::Sleep => "a moment",
             WaitKind::Other => "something of `sync`",
         })
     }
@@ -218,6 +232,8 @@ pub(crate) struct Activity {
     state: AtomicU8,
     spawned_at: AtomicPtr<Location<'static>>,
     waits_at: AtomicPtr<Location<'static>>,
+    /// As [`ns_of`] says; zero: there is none.
+    deadline_ns: AtomicU64,
 }
 
 impl Activity {
@@ -226,6 +242,7 @@ impl Activity {
             state: AtomicU8::new(UNUSED),
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             waits_at: AtomicPtr::new(ptr::null_mut()),
+            deadline_ns: AtomicU64::new(0),
         }
     }
 
@@ -249,6 +266,11 @@ impl Activity {
         let code = WAITING + wait.kind() as u8;
         self.waits_at.store(ptr::from_ref(wait.site).cast_mut(), Ordering::Relaxed);
         self.state.store(code, Ordering::Relaxed);
+    }
+
+    /// Sets when the present wait ends at the latest.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.deadline_ns.store(deadline.map_or(0, ns_of), Ordering::Relaxed);
     }
 
     /// Sets where the fiber's job was submitted, and returns where the one before was.
@@ -276,6 +298,7 @@ impl Activity {
             state,
             spawned_at,
             waits_at: read(&self.waits_at).filter(|_| waits),
+            deadline: instant_of(self.deadline_ns.load(Ordering::Relaxed)).filter(|_| waits),
         })
     }
 }

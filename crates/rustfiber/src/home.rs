@@ -227,7 +227,7 @@ impl FiberRecord {
     }
 
     /// Notes that the fiber can go on. The waker's, before the push.
-    fn set_woken(&self, now: u64) {
+    pub(crate) fn set_woken(&self, now: u64) {
         // ORDERING: Relaxed; the inbox publishes it to the home worker.
         self.woken_at.store(now, Ordering::Relaxed);
         self.activity.set_ready();

@@ -27,6 +27,7 @@ mod spawn;
 mod spawn_future;
 mod stats;
 pub mod sync;
+mod timers;
 #[cfg(feature = "trace")]
 mod trace;
 #[cfg(not(feature = "trace"))]
@@ -40,7 +41,7 @@ pub use counter::{Counter, Ticket};
 pub use dump::{Dump, FiberDump, FiberState, WaitKind};
 pub use error::{BuildError, FiberLimit, ShutdownError};
 pub use event::Event;
-pub use fiber_sync::block_on;
+pub use fiber_sync::{block_on, sleep, sleep_until};
 pub use join::join;
 pub use join_all::{Closures, join_all};
 pub use parallel::{par_for, par_for_each, par_map, par_map_reduce};

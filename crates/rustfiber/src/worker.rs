@@ -26,6 +26,7 @@ use crate::latch::{Awaited, Completion, Wait};
 use crate::prefetch;
 use crate::runtime::Shared;
 use crate::stats::{Counts, add_one, raise};
+use crate::timers::Timers;
 use crate::trace::Recorder;
 
 /// Loop fibers that stay suspended for the next job, at most.
@@ -84,6 +85,10 @@ pub(crate) struct Worker {
     pub(crate) queues: WorkerQueues,
     home: &'static Home,
     ready: RefCell<Chain<FiberRecord>>,
+    /// Set when `ready` or `timers` get something, and cleared when a scheduling point finds
+    /// neither: what joins read.
+    may_have_to_give_way: Cell<bool>,
+    pub(crate) timers: Timers,
     idle: RefCell<Vec<&'static FiberRecord>>,
     free_records: RefCell<Chain<FiberRecord>>,
     stacks: RefCell<StackCache>,
@@ -168,6 +173,8 @@ impl Worker {
             queues,
             home,
             ready: RefCell::new(Chain::new()),
+            may_have_to_give_way: Cell::new(false),
+            timers: Timers::new(),
             idle: RefCell::new(Vec::with_capacity(IDLE_FIBERS_MAX)),
             free_records: RefCell::new(home.free_records()),
             stacks: RefCell::new(StackCache::new()),
@@ -234,17 +241,27 @@ impl Worker {
             if let Some(job) = self.queues.next() {
                 return Some(Pick::Job(job));
             }
-            match self.queues.find(|| self.is_called()) {
+            self.poll_timers();
+            if let Some(fiber) = self.next_ready() {
+                return Some(Pick::Fiber(fiber));
+            }
+            match self.queues.find_until(self.timers.next(), || self.is_called()) {
                 Find::Job(job) => return Some(Pick::Job(job)),
                 Find::Interrupted if self.home.inbox.is_empty() => return None,
                 Find::Interrupted => {}
+                Find::InTime => self.poll_timers(),
             }
         }
     }
 
     /// Every 61st pick, a job from a source that the usual order could starve.
     fn fair_job(&self) -> Option<Job> {
-        if self.queues.is_fair_pick() { self.queues.next_fair() } else { None }
+        if self.queues.is_fair_pick() {
+            self.poll_timers();
+            self.queues.next_fair()
+        } else {
+            None
+        }
     }
 
     /// Tells whether something waits for this worker alone: a woken fiber, or the end.
@@ -266,6 +283,13 @@ impl Worker {
     pub(crate) unsafe fn push_ready(&self, record: NonNull<FiberRecord>) {
         // SAFETY: the caller keeps the contract.
         unsafe { self.ready.borrow_mut().push_back(record) };
+        self.may_have_to_give_way();
+    }
+
+    /// Has the next scheduling points look whether others wait for this worker.
+    #[inline(always)]
+    pub(crate) fn may_have_to_give_way(&self) {
+        self.may_have_to_give_way.set(true);
     }
 
     /// Returns the time for a wake of this worker's own fibers, or zero: not to be measured.
@@ -358,6 +382,7 @@ impl Worker {
                 ready.append(self.home.inbox.take());
                 // SAFETY: the fiber is suspended and in no queue.
                 unsafe { ready.push_back(NonNull::from(record)) };
+                self.may_have_to_give_way();
                 return matches!(why, Why::Yields);
             }
             Resumed::Finished(Ok(())) => self.recycle(record),
@@ -538,7 +563,7 @@ impl Worker {
     /// for some time.
     #[inline(always)]
     pub(crate) fn give_way(&self) {
-        if self.has_ready() {
+        if self.may_have_to_give_way.get() || !self.home.inbox.is_empty() {
             self.give_way_to_waiting();
         }
     }
@@ -564,6 +589,11 @@ impl Worker {
         match self.points_left.get() {
             0 => self.points_left.set(POINTS_PER_LOOK),
             left => return self.points_left.set(left - 1),
+        }
+        self.poll_timers();
+        if !self.has_ready() {
+            self.may_have_to_give_way.set(self.timers.next().is_some());
+            return;
         }
         let (now, since) = (now_ns(), self.waiting_since.get());
         if since == 0 {
@@ -728,9 +758,9 @@ impl Worker {
         if let Some(job) = self.queues.next() {
             return Some(job);
         }
-        match self.queues.find(|| self.is_called()) {
+        match self.queues.find_until(self.timers.next(), || self.is_called()) {
             Find::Job(job) => Some(job),
-            Find::Interrupted => None,
+            Find::Interrupted | Find::InTime => None,
         }
     }
 }

@@ -5,7 +5,10 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustfiber::{Counter, Runtime, scope};
+use rustfiber::sync::ManualResetEvent;
+use rustfiber::{Counter, Runtime, scope, sleep};
+
+const WORKERS: usize = 4;
 
 /// What Linux tells of one worker's thread.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,6 @@ fn cpu_time() -> Duration {
 
 #[test]
 fn an_idle_runtime_burns_no_cpu_and_never_wakes() {
-    const WORKERS: usize = 4;
     let runtime = Runtime::builder().workers(WORKERS).build().unwrap();
     // Some work of every kind first, so that fibers, stacks and timers would be left over.
     let everybody = Counter::new(1000);
@@ -53,10 +55,28 @@ fn an_idle_runtime_burns_no_cpu_and_never_wakes() {
                 s.spawn(|| {
                     everybody.done();
                     everybody.wait();
+                    sleep(Duration::from_micros(10));
                 });
             }
         });
     });
+    assert_sleeps(&runtime);
+    // Fibers with deadlines that are far away wake nobody before.
+    let (end, waiting) = (ManualResetEvent::new(false), Counter::new(100));
+    let wait = || {
+        waiting.done();
+        assert!(end.wait_timeout(Duration::from_secs(3600)));
+    };
+    thread::scope(|s| {
+        s.spawn(|| runtime.run(|| scope(|s| (0..100).for_each(|_| s.spawn(wait)))));
+        waiting.wait();
+        assert_sleeps(&runtime);
+        end.set();
+    });
+}
+
+/// Waits until all workers sleep, and then measures that they do.
+fn assert_sleeps(runtime: &Runtime) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while runtime.stats().active_workers != 0 || !workers().iter().all(|thread| thread.is_asleep) {
         assert!(Instant::now() < deadline, "the workers never fell asleep: {:?}", workers());

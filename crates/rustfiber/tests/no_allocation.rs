@@ -3,8 +3,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rustfiber::{Counter, JoinHandle, Runtime, join, scope, spawn, yield_now};
+use rustfiber::sync::{AutoResetEvent, Barrier, Condvar, Mutex, Semaphore};
+use rustfiber::{Counter, JoinHandle, Runtime, join, scope, sleep, spawn, yield_now};
 
 struct Counting;
 
@@ -102,17 +104,77 @@ fn scope_jobs(rounds: u64) {
     assert_eq!(ran.into_inner(), 20 * rounds);
 }
 
+/// Has so many fibers wait at the same time.
+fn wait_at_once(fibers: usize) {
+    let everybody = Counter::new(fibers);
+    let wait = || {
+        everybody.done();
+        everybody.wait();
+    };
+    scope(|s| (0..fibers).for_each(|_| s.spawn(wait)));
+}
+
+/// A wait on each primitive that is not granted at once, and one that gives up.
+fn wait_on_primitives(rounds: usize) {
+    let (ping, pong) = (AutoResetEvent::new(false), AutoResetEvent::new(false));
+    let (mutex, changed, permits) = (Mutex::new(0), Condvar::new(), Semaphore::new(0));
+    let meet = Barrier::new(2);
+    let wait = |mine: usize| {
+        for round in 0..rounds {
+            let awaited = 2 * round + mine;
+            let mut turn = changed.wait_while(mutex.lock(), |turn| *turn != awaited);
+            *turn += 1;
+            changed.notify_one();
+            drop(turn);
+            if mine == 0 {
+                permits.add_permits(1);
+                ping.set();
+                pong.wait();
+            } else {
+                permits.acquire().unwrap().forget();
+                ping.wait();
+                pong.set();
+            }
+            meet.wait();
+        }
+    };
+    join(|| wait(0), || wait(1));
+}
+
+/// Sleeps, and timeouts that come and that do not.
+fn wait_for_time(rounds: usize) {
+    let (permits, never) = (Semaphore::new(0), AutoResetEvent::new(false));
+    let moment = Duration::from_micros(1);
+    join(
+        || {
+            for _ in 0..rounds {
+                sleep(moment);
+                assert!(!never.wait_timeout(moment));
+                permits.add_permits(1);
+            }
+        },
+        || {
+            for _ in 0..rounds {
+                permits.acquire_timeout(Duration::from_secs(3600)).unwrap().forget();
+            }
+        },
+    );
+}
+
 #[test]
 fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
     for workers in [1, 2] {
         let runtime = Runtime::builder().workers(workers).build().unwrap();
         runtime.run(|| {
             // Warm: queues have grown, stacks are cached, records are made.
+            wait_at_once(8); // more fibers than what follows needs, whatever the picks' order
             for _ in 0..5 {
                 assert_eq!(fib(18), 2584);
                 ping_pong(&turns(200));
                 spawn_join_and_detach(100);
                 scope_jobs(100);
+                wait_on_primitives(100);
+                wait_for_time(100);
             }
             let tries = if workers == 1 { 1 } else { 10 };
             assert_eq!(least_allocations(tries, || assert_eq!(fib(18), 2584)), 0, "joins");
@@ -124,6 +186,8 @@ fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
             let sets: Vec<_> = (0..tries).map(|_| turns(1000)).collect();
             let waits = sets.iter().map(|turns| allocations_during(|| ping_pong(turns)));
             assert_eq!(waits.min(), Some(0), "waits and wakes");
+            assert_eq!(least_allocations(tries, || wait_on_primitives(300)), 0, "primitives");
+            assert_eq!(least_allocations(tries, || wait_for_time(300)), 0, "sleeps and timeouts");
             let yields = || (0..1000).for_each(|_| yield_now());
             assert_eq!(least_allocations(tries, yields), 0, "yields");
             assert_eq!(least_allocations(tries, || assert_eq!(many(4), 7_u64.pow(4))), 0, "many");

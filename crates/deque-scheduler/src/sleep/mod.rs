@@ -4,6 +4,7 @@ mod park_slot;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
@@ -33,6 +34,8 @@ pub enum Awake {
     ForAJob,
     /// Something was addressed to this worker alone. It is not a searcher.
     ForItself,
+    /// The deadline has come. The worker is not a searcher.
+    InTime,
 }
 
 impl Sleep {
@@ -104,6 +107,20 @@ impl Sleep {
     ///
     /// Blocks the OS thread.
     pub fn park(&self, worker: usize, look: impl FnOnce(bool) -> bool) -> Awake {
+        self.park_until(worker, None, look)
+    }
+
+    /// As [`Sleep::park`], and returns at the deadline, if there is one.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks the OS thread, at most until about the deadline.
+    pub fn park_until(
+        &self,
+        worker: usize,
+        deadline: Option<Instant>,
+        look: impl FnOnce(bool) -> bool,
+    ) -> Awake {
         let slot = &self.slots[worker];
         let (word, bit) = self.bit_of(worker);
         slot.state.store(PARKED, Ordering::Relaxed);
@@ -111,7 +128,11 @@ impl Sleep {
         word.fetch_or(bit, Ordering::Release);
         let is_last = self.stop_searching(); // its fence orders the announcement before the look
         let is_needed = look(is_last);
-        let reason = if is_needed && slot.cancel() { AWAKE } else { slot.block_until_woken() };
+        let reason = match deadline {
+            _ if is_needed && slot.cancel() => AWAKE,
+            Some(deadline) if !is_needed => slot.block_until(deadline).unwrap_or(AWAKE),
+            _ => slot.block_until_woken(),
+        };
         word.fetch_and(!bit, Ordering::Relaxed);
         slot.state.store(AWAKE, Ordering::Relaxed);
         // ORDERING: SeqCst fence, pairs with the one in `found`: the bit is cleared before this
@@ -125,6 +146,9 @@ impl Sleep {
                 self.start_search();
                 Awake::Cancelled
             }
+            // PROGRESS: as for itself. A waker for a job that found the announcement taken back has
+            // gone on to the next; this worker looks at everything before it parks again.
+            AWAKE => Awake::InTime,
             _ => Awake::ForItself,
         }
     }

@@ -1,6 +1,7 @@
 //! One worker's sleeping place: a state word, and the parker that blocks its thread.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -22,6 +23,9 @@ pub trait Park: Send + Sync {
     /// Blocks until [`Park::unpark`] has been called since the last return; may return early.
     fn park(&self);
 
+    /// As [`Park::park`], and returns when `timeout` is over.
+    fn park_timeout(&self, timeout: Duration);
+
     /// Lets one present or future [`Park::park`] return.
     fn unpark(&self);
 }
@@ -33,6 +37,10 @@ pub struct GenericParker(Signal);
 impl Park for GenericParker {
     fn park(&self) {
         self.0.wait_and_lower();
+    }
+
+    fn park_timeout(&self, timeout: Duration) {
+        self.0.wait_and_lower_for(timeout);
     }
 
     fn unpark(&self) {
@@ -106,6 +114,21 @@ impl ParkSlot {
                 reason => return reason,
             }
         }
+    }
+
+    /// As [`ParkSlot::block_until_woken`], but takes the announcement back at the deadline, unless
+    /// a waker has decided by then. None: the worker is awake again, and nobody has woken it.
+    pub(super) fn block_until(&self, deadline: Instant) -> Option<u32> {
+        while self.is_parked() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                // PROGRESS: as in `block_until_woken`, and ends in time.
+                self.parker.park_timeout(left);
+            } else if self.cancel() {
+                return None;
+            }
+        }
+        Some(self.block_until_woken())
     }
 }
 

@@ -129,7 +129,7 @@ impl Pool {
         let look = |is_last| self.stop.load(Relaxed) || is_last && self.last_look();
         match self.sleep.park(me, look) {
             Awake::Cancelled | Awake::ForAJob => {}
-            Awake::ForItself => self.sleep.start_search(),
+            Awake::ForItself | Awake::InTime => self.sleep.start_search(),
         }
     }
 }

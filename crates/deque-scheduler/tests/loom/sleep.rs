@@ -5,6 +5,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc as StdArc;
+use std::time::Instant;
 
 use deque_scheduler::sleep::{Awake, GenericParker, ParkSlot, Sleep};
 use deque_scheduler::{Batch, Inbox, Link, Linked};
@@ -75,7 +76,7 @@ impl Pool {
             }
             match self.sleep.park(me, |_| self.has_jobs() || self.stop.load(Relaxed)) {
                 Awake::Cancelled | Awake::ForAJob => {}
-                Awake::ForItself => self.sleep.start_search(),
+                Awake::ForItself | Awake::InTime => self.sleep.start_search(),
             }
         }
     }
@@ -169,7 +170,7 @@ fn the_last_searcher_is_called_away() {
             pool.sleep.start_search();
             let look = |is_last| is_called.load(Relaxed) || is_last && pool.has_jobs();
             match pool.sleep.park(0, look) {
-                Awake::ForItself => {}
+                Awake::ForItself | Awake::InTime => {}
                 Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| pool.has_jobs()),
             }
             pool.wait_for(1);
@@ -287,7 +288,7 @@ fn inbox_races_with_park() {
                     pool.sleep.start_search();
                     if inbox.is_empty() {
                         match pool.sleep.park(0, |_| !inbox.is_empty()) {
-                            Awake::ForItself => {}
+                            Awake::ForItself | Awake::InTime => {}
                             Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| false),
                         }
                     } else {
@@ -326,7 +327,7 @@ fn inbox_and_job_race_for_one_sleeper() {
                     } else {
                         match pool.sleep.park(0, |_| !inbox.is_empty() || pool.has_jobs()) {
                             Awake::Cancelled | Awake::ForAJob => {}
-                            Awake::ForItself => pool.sleep.start_search(),
+                            Awake::ForItself | Awake::InTime => pool.sleep.start_search(),
                         }
                     }
                 }
@@ -342,6 +343,100 @@ fn inbox_and_job_race_for_one_sleeper() {
         pool.slots[0].wake();
         pusher.join().unwrap();
         worker.join().unwrap();
+    });
+}
+
+/// A deadline that has come, also while the worker is being woken. There is no time in a model:
+/// the order in which loom runs the threads tells when a deadline comes.
+fn now() -> Option<Instant> {
+    Some(Instant::now())
+}
+
+/// A worker that is being woken for a job when its deadline comes is counted as a searcher once.
+/// Were it twice, the second job would find a searcher that there is not.
+#[test]
+fn a_deadline_races_with_jobs() {
+    model(3, || {
+        let pool = Pool::new(1);
+        let worker = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.sleep.start_search();
+                match pool.sleep.park_until(0, now(), |_| pool.has_jobs()) {
+                    Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| pool.has_jobs()),
+                    Awake::ForItself | Awake::InTime => {}
+                }
+                pool.work(0, Pool::finish_job);
+            })
+        };
+        pool.push();
+        pool.wait_for(1);
+        pool.push();
+        pool.wait_for(2);
+        pool.stop();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_races_with_the_inbox() {
+    model(4, || {
+        let pool = Pool::new(1);
+        let inbox = Arc::new(Inbox::new());
+        let worker = {
+            let (pool, inbox) = (pool.clone(), inbox.clone());
+            thread::spawn(move || {
+                let mut deadline = now();
+                let mut received = Vec::new();
+                while received.len() < 2 {
+                    pool.sleep.start_search();
+                    match pool.sleep.park_until(0, deadline.take(), |_| !inbox.is_empty()) {
+                        Awake::ForItself | Awake::InTime => {}
+                        Awake::Cancelled | Awake::ForAJob => pool.sleep.found(|| false),
+                    }
+                    received.extend(take_values(&inbox));
+                }
+                received
+            })
+        };
+        for value in [1, 2] {
+            // SAFETY: fresh nodes.
+            inbox.push(unsafe { Batch::of(node(value)) });
+            pool.slots[0].wake();
+        }
+        assert_eq!(worker.join().unwrap(), [1, 2]);
+    });
+}
+
+/// A worker whose deadline comes has something of its own to do, perhaps for long.
+#[test]
+fn a_job_goes_past_a_worker_whose_deadline_comes() {
+    model(3, || {
+        let pool = Pool::new(2);
+        let busy = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.sleep.start_search();
+                match pool.sleep.park_until(0, now(), |_| pool.has_jobs()) {
+                    Awake::Cancelled | Awake::ForAJob => {
+                        if pool.take() {
+                            pool.finish_job();
+                        }
+                        pool.sleep.found(|| pool.has_jobs());
+                    }
+                    Awake::ForItself | Awake::InTime => {}
+                }
+                pool.wait_for(1);
+            })
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.work(1, Pool::finish_job))
+        };
+        pool.push();
+        busy.join().unwrap();
+        pool.stop();
+        other.join().unwrap();
     });
 }
 
