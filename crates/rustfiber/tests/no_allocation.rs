@@ -3,10 +3,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustfiber::sync::{AutoResetEvent, Barrier, Condvar, Mutex, Semaphore};
-use rustfiber::{Counter, JoinHandle, Runtime, join, scope, sleep, spawn, yield_now};
+use rustfiber::{
+    Counter, JoinHandle, Runtime, block_on, blocking, join, scope, sleep, spawn, spawn_future,
+    yield_now,
+};
 
 struct Counting;
 
@@ -161,6 +165,30 @@ fn wait_for_time(rounds: usize) {
     );
 }
 
+/// Jobs awaited by a fiber as a task, and futures that the workers poll, which wake each other.
+fn futures_and_handles(rounds: usize) {
+    let woken = |mut polls: usize| {
+        std::future::poll_fn(move |context| {
+            polls -= 1;
+            let waker = context.waker().clone();
+            waker.wake();
+            if polls == 0 { Poll::Ready(1) } else { Poll::Pending }
+        })
+    };
+    for _ in 0..rounds {
+        let future = spawn_future(woken(3));
+        let sum = block_on(async { spawn(|| 1).await.unwrap() + future.await.unwrap() });
+        assert_eq!(sum, 2);
+    }
+}
+
+/// Calls on helper threads, the first of which stays.
+fn blocking_calls(rounds: usize) {
+    for round in 0..rounds {
+        assert_eq!(blocking(|| round), round);
+    }
+}
+
 #[test]
 fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
     for workers in [1, 2] {
@@ -175,6 +203,8 @@ fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
                 scope_jobs(100);
                 wait_on_primitives(100);
                 wait_for_time(100);
+                futures_and_handles(100);
+                blocking_calls(20);
             }
             let tries = if workers == 1 { 1 } else { 10 };
             assert_eq!(least_allocations(tries, || assert_eq!(fib(18), 2584)), 0, "joins");
@@ -182,12 +212,15 @@ fn joins_spawns_and_waits_allocate_nothing_in_the_steady_state() {
             if !cfg!(feature = "sanitizer") {
                 assert_eq!(least_allocations(tries, || spawn_join_and_detach(100)), 0, "spawns");
                 assert_eq!(least_allocations(tries, || scope_jobs(100)), 0, "jobs of scopes");
+                assert_eq!(least_allocations(tries, || futures_and_handles(100)), 0, "futures");
             }
             let sets: Vec<_> = (0..tries).map(|_| turns(1000)).collect();
             let waits = sets.iter().map(|turns| allocations_during(|| ping_pong(turns)));
             assert_eq!(waits.min(), Some(0), "waits and wakes");
             assert_eq!(least_allocations(tries, || wait_on_primitives(300)), 0, "primitives");
             assert_eq!(least_allocations(tries, || wait_for_time(300)), 0, "sleeps and timeouts");
+            // A call that comes before the last one's thread is idle again may make one more.
+            assert_eq!(least_allocations(10, || blocking_calls(1)), 0, "calls elsewhere");
             let yields = || (0..1000).for_each(|_| yield_now());
             assert_eq!(least_allocations(tries, yields), 0, "yields");
             assert_eq!(least_allocations(tries, || assert_eq!(many(4), 7_u64.pow(4))), 0, "many");
