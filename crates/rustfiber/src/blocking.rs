@@ -260,9 +260,9 @@ mod tests {
                 while PATIENT.state.lock().idle == 0 {
                     yield_now();
                 }
+                assert_eq!(threads(&PATIENT), 1);
             }
         });
-        assert_eq!(threads(&PATIENT), 1);
     }
 
     #[test]
