@@ -55,8 +55,20 @@ where
     RA: Send,
     RB: Send,
 {
+    join_at(Location::caller(), a, b)
+}
+
+/// As [`join`], for a part of this library that was called at `site`.
+#[inline(always)]
+pub(crate) fn join_at<A, B, RA, RB>(site: Site, a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
     // Made here, so that neither closure moves.
-    let frame = Frame { job: JoinJob::new(b, Location::caller()), a: ManuallyDrop::new(a) };
+    let frame = Frame { job: JoinJob::new(b, site), a: ManuallyDrop::new(a) };
     // SAFETY: it is not used again.
     unsafe { join_in_place(&frame) }
 }

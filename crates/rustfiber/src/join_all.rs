@@ -1,8 +1,9 @@
 //! Fork-join of more than two closures.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
-use crate::join::join;
+use crate::dump::Site;
+use crate::join::join_at;
 use crate::panic::drop_quietly;
 
 /// Runs all closures of a tuple or an array, possibly in parallel, and returns their results in
@@ -41,7 +42,7 @@ use crate::panic::drop_quietly;
 /// ```
 #[track_caller]
 pub fn join_all<C: Closures>(closures: C) -> C::Results {
-    closures.run()
+    closures.run(Location::caller())
 }
 
 /// What [`join_all`] takes: a tuple of closures, or an array. Nothing else can implement it.
@@ -54,8 +55,7 @@ pub trait Closures: Sealed {
     type Results;
 
     #[doc(hidden)]
-    #[track_caller]
-    fn run(self) -> Self::Results;
+    fn run(self, site: &'static Location<'static>) -> Self::Results;
 }
 
 /// Keeps other types from being [`Closures`].
@@ -66,10 +66,10 @@ impl<F: FnOnce() -> R + Send, R: Send, const N: usize> Sealed for [F; N] {}
 impl<F: FnOnce() -> R + Send, R: Send, const N: usize> Closures for [F; N] {
     type Results = [R; N];
 
-    fn run(self) -> [R; N] {
+    fn run(self, site: Site) -> [R; N] {
         let mut closures = self.map(Some);
         let mut results = [const { None }; N];
-        let run = AssertUnwindSafe(|| run_slice(&mut closures, &mut results));
+        let run = AssertUnwindSafe(|| run_slice(&mut closures, &mut results, site));
         if let Err(payload) = catch_unwind(run) {
             closures.into_iter().for_each(drop_quietly);
             results.into_iter().for_each(drop_quietly);
@@ -79,7 +79,7 @@ impl<F: FnOnce() -> R + Send, R: Send, const N: usize> Closures for [F; N] {
     }
 }
 
-fn run_slice<F, R>(closures: &mut [Option<F>], results: &mut [Option<R>])
+fn run_slice<F, R>(closures: &mut [Option<F>], results: &mut [Option<R>], site: Site)
 where
     F: FnOnce() -> R + Send,
     R: Send,
@@ -90,7 +90,8 @@ where
         let half = closures.len().div_ceil(2);
         let (first, last) = closures.split_at_mut(half);
         let (first_results, last_results) = results.split_at_mut(half);
-        join(|| run_slice(first, first_results), || run_slice(last, last_results));
+        let run_first = || run_slice(first, first_results, site);
+        join_at(site, run_first, || run_slice(last, last_results, site));
     }
 }
 
@@ -99,7 +100,7 @@ impl<A: FnOnce() -> RA + Send, RA: Send> Sealed for (A,) {}
 impl<A: FnOnce() -> RA + Send, RA: Send> Closures for (A,) {
     type Results = (RA,);
 
-    fn run(self) -> (RA,) {
+    fn run(self, _: Site) -> (RA,) {
         (self.0(),)
     }
 }
@@ -122,9 +123,10 @@ macro_rules! halves {
         {
             type Results = ($($RA,)+ $($RB,)+);
 
-            fn run(self) -> Self::Results {
+            fn run(self, site: Site) -> Self::Results {
                 let ($($a,)+ $($b,)+) = self;
-                let (($($a,)+), ($($b,)+)) = join(|| ($($a,)+).run(), || ($($b,)+).run());
+                let (($($a,)+), ($($b,)+)) =
+                    join_at(site, || ($($a,)+).run(site), || ($($b,)+).run(site));
                 ($($a,)+ $($b,)+)
             }
         }

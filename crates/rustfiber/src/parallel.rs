@@ -6,9 +6,11 @@
 //! between, items are computed in runs of some microseconds, which is how long a thief waits.
 
 use std::ops::Range;
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::join::join;
+use crate::dump::Site;
+use crate::join::join_at;
 use crate::places::{Places, Values};
 use crate::worker::Worker;
 
@@ -38,9 +40,10 @@ use crate::worker::Worker;
 /// rustfiber::par_for(0..1000, |number| _ = sum.fetch_add(number as u64, Ordering::Relaxed));
 /// assert_eq!(sum.into_inner(), 499_500);
 /// ```
+#[track_caller]
 pub fn par_for(range: Range<usize>, f: impl Fn(usize) + Sync) {
     let run = |run: Range<usize>| run.for_each(&f);
-    let _ = fold(range, &run, &|(), ()| (), Pace::new());
+    let _ = fold(range, &run, &|(), ()| (), Pace::new(), Location::caller());
 }
 
 /// Calls `f` for each item of `items`, possibly in parallel, and in no particular order: as
@@ -61,9 +64,10 @@ pub fn par_for(range: Range<usize>, f: impl Fn(usize) + Sync) {
 /// rustfiber::par_for_each(&mut numbers, |number| *number *= 10);
 /// assert_eq!(numbers, [10, 20, 30]);
 /// ```
+#[track_caller]
 pub fn par_for_each<T: Send>(items: &mut [T], f: impl Fn(&mut T) + Sync) {
     let run = |run: &mut [T]| run.iter_mut().for_each(&f);
-    let _ = fold(items, &run, &|(), ()| (), Pace::new());
+    let _ = fold(items, &run, &|(), ()| (), Pace::new(), Location::caller());
 }
 
 /// Maps each number of `range`, possibly in parallel, and reduces what comes out in the range's
@@ -88,13 +92,14 @@ pub fn par_for_each<T: Send>(items: &mut [T], f: impl Fn(&mut T) + Sync) {
 /// let all = rustfiber::par_map_reduce(0..words.len(), own, |a, b| a + " " + &b);
 /// assert_eq!(all.as_deref(), Some("split where somebody asks"));
 /// ```
+#[track_caller]
 pub fn par_map_reduce<T: Send>(
     range: Range<usize>,
     map: impl Fn(usize) -> T + Sync,
     reduce: impl Fn(T, T) -> T + Sync,
 ) -> Option<T> {
     let run = |run: Range<usize>| run.map(&map).reduce(&reduce).expect("no run is empty");
-    fold(range, &run, &reduce, Pace::new())
+    fold(range, &run, &reduce, Pace::new(), Location::caller())
 }
 
 /// Maps each number of `range`, possibly in parallel, to a vector in the range's order: as
@@ -115,11 +120,12 @@ pub fn par_map_reduce<T: Send>(
 /// let lengths = rustfiber::par_map(0..words.len(), |n| words[n].len());
 /// assert_eq!(lengths, [5, 5, 8, 4]);
 /// ```
+#[track_caller]
 pub fn par_map<T: Send>(range: Range<usize>, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let mut all = Vec::with_capacity(ExactSizeIterator::len(&range));
     let places = Places { first: all.as_mut_ptr(), numbers: range };
     let run = |run: Places<T>| run.fill(&f);
-    if let Some(values) = fold(places, &run, &Values::append, Pace::new()) {
+    if let Some(values) = fold(places, &run, &Values::append, Pace::new(), Location::caller()) {
         // SAFETY: the values lie at the vector's begin, and are its own now.
         unsafe { all.set_len(values.release()) };
     }
@@ -171,6 +177,7 @@ fn fold<I: Items, T: Send>(
     run: &(impl Fn(I) -> T + Sync),
     merge: &(impl Fn(T, T) -> T + Sync),
     mut pace: Pace,
+    site: Site,
 ) -> Option<T> {
     let mut so_far = None;
     let mut clock = Clock::start();
@@ -181,11 +188,12 @@ fn fold<I: Items, T: Send>(
             let home = worker.map(Worker::index);
             let half = items.len() / 2;
             let (left, right) = items.split_at(half);
-            let (left, right) = join(
-                || fold(left, run, merge, pace),
+            let (left, right) = join_at(
+                site,
+                || fold(left, run, merge, pace, site),
                 || {
                     let is_stolen = Worker::current().map(Worker::index) != home;
-                    fold(right, run, merge, Pace { may_split: is_stolen, ..pace })
+                    fold(right, run, merge, Pace { may_split: is_stolen, ..pace }, site)
                 },
             );
             return [so_far, left, right].into_iter().flatten().reduce(merge);
@@ -269,7 +277,8 @@ mod tests {
             ExactSizeIterator::len(&run)
         };
         let runtime = Runtime::builder().workers(1).build().unwrap();
-        let items = runtime.run(|| fold(0..ITEMS, &count, &|a, b| a + b, Pace::new()));
+        let items =
+            runtime.run(|| fold(0..ITEMS, &count, &|a, b| a + b, Pace::new(), Location::caller()));
         assert_eq!(items, Some(ITEMS));
         let runs = runs.into_inner();
         assert!(runs < ITEMS / 100, "{runs} runs");

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustfiber::{
-    Counter, FiberState, Runtime, ShutdownError, WaitKind, current_worker, scope, spawn, yield_now,
+    Counter, FiberDump, FiberState, Runtime, ShutdownError, WaitKind, current_worker, join_all,
+    par_for, scope, spawn, yield_now,
 };
 
 fn on_one_worker() -> Runtime {
@@ -156,6 +157,30 @@ fn a_dump_names_what_each_fiber_does_and_where() {
     until("no fiber has a job", || {
         runtime.dump().fibers.iter().all(|fiber| fiber.state == FiberState::Idle)
     });
+}
+
+#[test]
+fn halves_that_the_library_forks_are_the_callers_in_a_dump() {
+    type Call<'a> = (&'a (dyn Fn(&Counter) + Sync), u32);
+    let loops: Call = (&|gate| par_for(0..2, |_| gate.wait()), line!());
+    let closures: Call = (&|gate| _ = join_all([(), ()].map(|()| || gate.wait())), line!());
+    for (call, line) in [loops, closures] {
+        let (runtime, gate) = (on_one_worker(), Counter::new(1));
+        thread::scope(|threads| {
+            threads.spawn(|| runtime.run(|| call(&gate)));
+            // The first half waits, so the second one is a job of another fiber.
+            let spawned_at = || {
+                let dump = runtime.dump();
+                let waits = |fiber: &FiberDump| matches!(fiber.state, FiberState::Waiting(_));
+                let waiting = dump.fibers.into_iter().filter(waits);
+                waiting.map(|fiber| fiber.spawned_at.unwrap()).collect::<Vec<_>>()
+            };
+            until("both halves wait", || spawned_at().len() == 2);
+            let lines = spawned_at().iter().filter(|site| site.line() == line).count();
+            assert_eq!(lines, 1, "one is the run's: {:?}", spawned_at());
+            gate.done();
+        });
+    }
 }
 
 #[test]
