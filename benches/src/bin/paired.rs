@@ -1,5 +1,5 @@
-//! `paired [FILTER] [--quick] [--out FOLDER] [--save NAME] [--compare NAME] [--workers N,N..]`: runs
-//! the workloads whose names contain the filter, and writes `report.md`, `report.json` and
+//! `paired [FILTER] [--quick] [--out FOLDER] [--save NAME] [--compare NAME] [--workers N,N..]`:
+//! runs the workloads whose names contain the filter, and writes `report.md`, `report.json` and
 //! `report.html`. With numbers of workers, it compares ours with itself on so many.
 
 use std::env;

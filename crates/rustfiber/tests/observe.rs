@@ -176,9 +176,10 @@ fn halves_that_the_library_forks_are_the_callers_in_a_dump() {
                 waiting.map(|fiber| fiber.spawned_at.unwrap()).collect::<Vec<_>>()
             };
             until("both halves wait", || spawned_at().len() == 2);
-            let lines = spawned_at().iter().filter(|site| site.line() == line).count();
-            assert_eq!(lines, 1, "one is the run's: {:?}", spawned_at());
+            let sites = spawned_at();
             gate.done();
+            let lines = sites.iter().filter(|site| site.line() == line).count();
+            assert_eq!(lines, 1, "one is the run's: {sites:?}");
         });
     }
 }
