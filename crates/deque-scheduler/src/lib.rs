@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod barrier;
+mod end;
 mod inbox;
 mod injector;
 mod job;
@@ -14,6 +15,7 @@ mod task_state;
 mod victims;
 
 pub use barrier::Barrier;
+pub use end::{End, JobCounts};
 pub use inbox::{Batch, Chain, Inbox, Link, Linked};
 pub use job::Job;
 #[cfg(feature = "observe")]

@@ -19,6 +19,31 @@ pub(crate) use std::sync::atomic::compiler_fence;
 #[cfg(not(loom))]
 pub(crate) use crossbeam_utils::Backoff;
 
+#[cfg(not(loom))]
+pub(crate) use parking_lot::Mutex;
+
+#[cfg(not(loom))]
+pub(crate) use std::hint::spin_loop;
+
+/// A pause in a search: to loom the others go first.
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now as spin_loop;
+
+/// Stands in for parking_lot's, whose guards are not results.
+#[cfg(loom)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+#[cfg(loom)]
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+}
+
 /// Stands in for crossbeam's: a thread that spins lets the others go first.
 #[cfg(loom)]
 pub(crate) struct Backoff;

@@ -6,14 +6,13 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_utils::{Backoff, CachePadded};
-use parking_lot::Mutex;
+use crossbeam_utils::CachePadded;
 
 use crate::barrier::Barrier;
 use crate::injector::{Hands, Injector};
 use crate::job::Job;
 use crate::observer::{Observed, Observer};
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Backoff, Mutex, Ordering, spin_loop};
 use crate::ring::{BATCH_MAX, Joins, Place, Push, Ring, Spawns, TakeBack, ThiefId, last_look};
 use crate::sleep::{Awake, ParkSlot, Sleep};
 use crate::stats::WorkerStats;
@@ -29,7 +28,7 @@ const PAUSES_MAX: u32 = 64;
 
 /// Room that each ring begins with. Few programs nest more joins, or spawn more before the jobs
 /// run.
-const RING_CAPACITY: usize = 256;
+const RING_CAPACITY: usize = if cfg!(loom) { 8 } else { 256 };
 
 /// What all workers of one pool share.
 pub struct Scheduler {
@@ -323,7 +322,7 @@ impl WorkerQueues {
         }
         self.scheduler.sleep.start_search();
         self.scheduler.is_swept.store(true, Ordering::Relaxed);
-        // Pairs with the cheap side in `move_jobs`: either this sees a worker's flag, and waits
+        // S3. Pairs with the cheap side in `move_jobs`: either this sees a worker's flag, and waits
         // until its jobs are in a queue, or the worker sees that it must not move any.
         self.scheduler.barrier.heavy();
         for &victim in &self.victims {
@@ -501,7 +500,7 @@ impl WorkerQueues {
     fn move_jobs<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         let is_moving = &self.scheduler.rings[self.index].is_moving;
         is_moving.store(true, Ordering::Relaxed);
-        // Pairs with the dear side in `take_anywhere`.
+        // M2. Pairs with the dear side in `take_anywhere`; the steps are in the crate's README.
         self.scheduler.barrier.light_or_fence();
         let is_swept = self.scheduler.is_swept.load(Ordering::Relaxed);
         let result = (!is_swept).then(f);
@@ -602,7 +601,7 @@ impl WorkerQueues {
                 return Some(Find::Job(job));
             }
             for _ in 0..PAUSES_MAX.min(1 << round) {
-                std::hint::spin_loop();
+                spin_loop();
             }
         }
         self.take_by_force().map(Find::Job)

@@ -151,7 +151,8 @@ impl Builder {
     /// 65 536. Needs the feature `trace`.
     ///
     /// An event takes 40 bytes, which the worker allocates when it starts. A job makes two, and two
-    /// more each time that it suspends. What comes when the room is full is counted, not recorded.
+    /// more each time that it suspends. What comes when the room is full is counted, not recorded;
+    /// so is all that a worker does to which the system refuses the memory.
     #[cfg(feature = "trace")]
     pub fn trace_events(mut self, count: usize) -> Self {
         self.trace.events = count;

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use deque_scheduler::{Job, Scheduler};
+use deque_scheduler::{End, Job, Scheduler};
 use fiber_stack::StackPool;
 use intrusive_waitlist::CompletionList;
 use parking_lot::{Condvar, Mutex};
@@ -35,9 +34,7 @@ pub(crate) struct Shared {
     pub(crate) tapes: trace::Tapes,
     homes: Box<[&'static Home]>,
     counts: Box<[CachePadded<Counts>]>,
-    injected: CachePadded<AtomicU64>,
-    stopping: AtomicBool,
-    ended: AtomicBool,
+    end: End,
     exits: Exits,
 }
 
@@ -64,9 +61,7 @@ impl Shared {
             tapes,
             counts: homes.iter().map(|_| CachePadded::default()).collect(),
             homes: homes.into(),
-            injected: CachePadded::new(AtomicU64::new(0)),
-            stopping: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            end: End::new(),
             exits: Exits {
                 workers_left: Mutex::new(0),
                 changed: Condvar::new(),
@@ -89,8 +84,7 @@ impl Shared {
         match Worker::current() {
             Some(worker) if ptr::eq(&raw const *worker.shared, self) => worker.submit(job),
             _ => {
-                // ORDERING: Release, as in `Worker::submit`.
-                self.injected.fetch_add(1, Ordering::Release);
+                self.end.add_injected();
                 self.scheduler.inject(job);
             }
         }
@@ -101,42 +95,15 @@ impl Shared {
         self.scheduler.inject(job);
     }
 
-    /// Tells whether every root job has finished. Stable once true, as only jobs spawn by then.
-    ///
-    /// The finished counts are read before the spawned ones: both only grow, and no job finishes
-    /// before it is counted as spawned, so equality means that both had met between the readings.
-    fn is_quiescent(&self) -> bool {
-        let sum = |pick: fn(&Counts) -> &AtomicU64| -> u64 {
-            // ORDERING: Acquire, pairs with the Release of each count's writer.
-            self.counts.iter().map(|counts| pick(counts).load(Ordering::Acquire)).sum()
-        };
-        let finished = sum(|counts| &counts.finished);
-        // ORDERING: Acquire, as above.
-        let spawned = sum(|counts| &counts.spawned) + self.injected.load(Ordering::Acquire);
-        finished == spawned
-    }
-
     /// Tells whether the workers are to return: the end was asked for, and all jobs have finished.
     pub(crate) fn has_ended(&self) -> bool {
-        if !self.stopping.load(Ordering::Relaxed) {
-            return false;
-        }
-        if !self.ended.load(Ordering::Relaxed) {
-            if !self.is_quiescent() {
-                return false;
-            }
-            self.ended.store(true, Ordering::Relaxed);
-            self.scheduler.sleep().wake_all();
-        }
-        true
+        let roots = self.counts.iter().map(|counts| &counts.roots);
+        self.end.has_come(roots, self.scheduler.sleep())
     }
 
     /// Begins the end: workers return once all jobs have finished.
     fn stop(&self) {
-        // ORDERING: Relaxed; `wake_all` fences between this and the look at who is parked.
-        // PROGRESS: a worker that parks sees the flag in its last look, or is woken.
-        self.stopping.store(true, Ordering::Relaxed);
-        self.scheduler.sleep().wake_all();
+        self.end.ask(self.scheduler.sleep());
     }
 
     /// Counts a worker that is about to start.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deque_scheduler::WorkerStats as QueueStats;
+use deque_scheduler::{JobCounts, WorkerStats as QueueStats};
 
 use crate::clock::ticks_to_duration;
 
@@ -72,10 +72,8 @@ pub struct WorkerStats {
 /// One worker's counts. Each word has one writer, that worker.
 #[derive(Default)]
 pub(crate) struct Counts {
-    /// Root jobs (all but the halves of joins) that it spawned, and that it finished: by these a
-    /// runtime finds its end.
-    pub(crate) spawned: AtomicU64,
-    pub(crate) finished: AtomicU64,
+    /// Root jobs (all but the halves of joins): by these a runtime finds its end.
+    pub(crate) roots: JobCounts,
     pub(crate) jobs: AtomicU64,
     pub(crate) suspensions: AtomicU64,
     pub(crate) resumptions: AtomicU64,

@@ -143,9 +143,7 @@ impl Worker {
     /// Submits a root job to this worker's own queue.
     #[inline(always)]
     pub(crate) fn submit(&self, job: Job) {
-        // ORDERING: Release, with the Acquire in `Shared::is_quiescent`: counted before it can
-        // finish.
-        add_one(&self.counts().spawned, Ordering::Release);
+        self.counts().roots.add_submitted();
         self.queues.push_spawn(job);
     }
 
@@ -158,9 +156,7 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn count_finished(&self) {
         self.must_still_run();
-        // ORDERING: Release, with the Acquire in `Shared::is_quiescent`: passes on what the job
-        // spawned.
-        add_one(&self.counts().finished, Ordering::Release);
+        self.counts().roots.add_finished();
     }
 
     /// Works until the runtime ends.

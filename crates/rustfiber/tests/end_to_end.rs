@@ -1,10 +1,14 @@
 //! The whole path: fork-join, scopes, counters and runs on real workers, against plain oracles.
 
+mod support;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustfiber::{Counter, Runtime, join, scope, without_suspending, yield_now};
+
+use support::{must_end, runtime_with};
 
 fn fib(n: u64) -> u64 {
     if n < 2 {
@@ -244,4 +248,30 @@ fn worker_counts_out_of_range_are_refused_with_the_range() {
         let text = Runtime::builder().workers(workers).build().unwrap_err().to_string();
         assert!(text.contains(&workers.to_string()) && text.contains("1 to 1024"), "{text}");
     }
+}
+
+/// A completion wakes fibers in batches, one for each worker, and keeps some open at a time.
+#[test]
+fn one_counter_wakes_fibers_of_many_workers() {
+    const WORKERS: usize = 20;
+    must_end(|| {
+        let runtime = runtime_with(WORKERS);
+        let (all_here, opened) = (Counter::new(WORKERS), Counter::new(1));
+        let waiting = AtomicUsize::new(0);
+        runtime.run(|| {
+            scope(|s| {
+                for _ in 0..WORKERS {
+                    s.spawn(|| {
+                        all_here.done();
+                        // Blocks the worker, so that each one has to take one of the jobs.
+                        without_suspending(|| all_here.wait());
+                        if waiting.fetch_add(1, Ordering::Relaxed) + 1 == WORKERS {
+                            opened.done();
+                        }
+                        opened.wait();
+                    });
+                }
+            });
+        });
+    });
 }

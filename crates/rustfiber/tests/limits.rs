@@ -217,6 +217,9 @@ fn refused_threads_are_an_error_and_leave_nothing_behind() {
 fn refused_mappings_cost_jobs_their_fibers_but_not_their_run() {
     support::in_child("refused_mappings_cost_jobs_their_fibers_but_not_their_run", || {
         let runtime = Runtime::builder().workers(2).build().unwrap();
+        while runtime.stats().active_workers != 0 {
+            std::thread::yield_now(); // a worker that starts allocates, and may not be refused
+        }
         limit_address_space(256 << 20);
         let (refused, limit) = runtime.run(|| wait_at_once(1000));
         assert!((1..1000).contains(&refused), "{refused} of 1000 were refused");

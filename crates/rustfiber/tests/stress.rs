@@ -18,7 +18,7 @@ use rustfiber::{
     par_sort_by, par_sort_unstable_by, scope, spawn, without_suspending, yield_now,
 };
 
-use support::{must_end, runtime_with};
+use support::must_end;
 
 const SEED: &str = "STRESS_SEED";
 
@@ -492,7 +492,10 @@ fn run_round(seed: u64) {
     let tally = Arc::new(Tally::default());
     let workers = [1, 1, 2, 2, 3, 4, 8];
     let runtimes: Vec<Runtime> = (0..random.usize(1..3))
-        .map(|_| runtime_with(workers[random.usize(..workers.len())]))
+        .map(|_| {
+            let workers = workers[random.usize(..workers.len())];
+            Runtime::builder().workers(workers).fenced(random.bool()).build().unwrap()
+        })
         .collect();
     let panics = [0, 0, 100, 20][random.usize(..4)];
     let round = Round { tally: Arc::clone(&tally), runtimes: &runtimes, panics };

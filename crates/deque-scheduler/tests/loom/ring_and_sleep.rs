@@ -9,12 +9,12 @@ use std::sync::Arc as StdArc;
 use deque_scheduler::Barrier;
 use deque_scheduler::ring::{Joins, Place, Push, Ring, TakeBack, ThiefId, last_look};
 use deque_scheduler::sleep::{Awake, GenericParker, ParkSlot, Sleep};
+use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use crate::model;
 use crate::ring::{number, token};
+use crate::{Ran, model};
 
 const JOBS: usize = 2;
 
@@ -27,9 +27,7 @@ struct Pool {
     /// Something is addressed to the owner.
     is_called: AtomicBool,
     stop: AtomicBool,
-    /// By a job's number less one.
-    ran: Mutex<[bool; JOBS]>,
-    one_ran: Condvar,
+    ran: Ran,
 }
 
 impl Pool {
@@ -51,8 +49,7 @@ impl Pool {
             slots,
             is_called: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            ran: Mutex::new([false; JOBS]),
-            one_ran: Condvar::new(),
+            ran: Ran::new(JOBS),
         });
         let start = |me| {
             let pool = Arc::clone(&pool);
@@ -88,17 +85,11 @@ impl Pool {
     }
 
     fn finish(&self, job: usize) {
-        let before = std::mem::replace(&mut self.ran.lock().unwrap()[job - 1], true);
-        assert!(!before, "job {job} ran twice");
-        self.one_ran.notify_all();
+        self.ran.finish(job);
     }
 
-    /// Blocks until the job has run: one that is never run is a deadlock, which loom reports.
     fn wait_for(&self, job: usize) {
-        let mut ran = self.ran.lock().unwrap();
-        while !ran[job - 1] {
-            ran = self.one_ran.wait(ran).unwrap();
-        }
+        self.ran.wait_for(job);
     }
 
     /// Runs jobs until the pool stops.

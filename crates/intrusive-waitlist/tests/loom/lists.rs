@@ -60,6 +60,23 @@ fn home_and_others_share_a_split_counter() {
     });
 }
 
+/// Jobs that others began end at home, more than began there: the second moves to the shared word.
+#[test]
+fn what_others_began_ends_at_home() {
+    model(3, || {
+        let counter = Shared::new(SplitCounter::new());
+        (0..3).for_each(|_| counter.get().add());
+        let thread = thread::spawn(move || counter.get().done().wake_all());
+        // SAFETY: this thread is the home.
+        (0..2).for_each(|_| unsafe { counter.get().done_local() });
+        // SAFETY: as above, once.
+        unsafe { counter.get().close() }.wake_all();
+        counter.get().wait_thread();
+        counter.free().retire();
+        thread.join().unwrap();
+    });
+}
+
 #[test]
 fn register_races_with_complete() {
     model(4, || {

@@ -98,13 +98,15 @@ pub(super) struct Recording {
 }
 
 impl Tape {
-    /// Makes an empty tape. Writes to all its memory, so that recording meets no page fault.
+    /// Makes an empty tape. Writes to all its memory, so that recording meets no page fault. If the
+    /// memory is refused, the tape has no slots, and is full: a job is worth more than its trace.
     pub(super) fn new(slots: usize) -> Self {
         let blank = Timed { at_ns: 0, event: Event::Unparks };
-        Tape {
-            slots: (0..slots).map(|_| UnsafeCell::new(blank)).collect(),
-            written: CachePadded::default(),
+        let mut row = Vec::new();
+        if row.try_reserve_exact(slots).is_ok() {
+            row.extend((0..slots).map(|_| UnsafeCell::new(blank)));
         }
+        Tape { slots: row.into_boxed_slice(), written: CachePadded::default() }
     }
 
     /// Appends an event, or counts it if the tape is full.
@@ -234,6 +236,15 @@ mod tests {
         assert_eq!(kept, [0, 1, 2].map(|victim| Event::Steals { victim }));
         assert_eq!(dropped, 2);
         assert!(events.is_sorted_by_key(|timed| timed.at_ns) && events[0].at_ns > 0);
+    }
+
+    #[test]
+    fn a_tape_whose_memory_is_refused_counts_all() {
+        let tape = Tape::new(usize::MAX / size_of::<Timed>());
+        // SAFETY: this thread alone writes.
+        unsafe { tape.record(Event::Parks) };
+        let Recording { events, dropped } = tape.read();
+        assert_eq!((events, dropped), (vec![], 1));
     }
 
     #[test]
