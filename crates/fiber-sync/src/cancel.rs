@@ -1,5 +1,6 @@
 //! Telling others to stop: tokens, and waits that end early.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
@@ -111,23 +112,41 @@ impl CancelToken {
 
     /// Cancels the token and its children. Once is for ever; further calls do nothing.
     ///
+    /// Whoever sees a token cancelled sees all its descendants cancelled.
+    ///
     /// # Panics
     ///
     /// With the first panic of a waker that this calls, when everybody has been woken.
     pub fn cancel(&self) {
-        let (mut panic, mut nodes) = (None, vec![Arc::clone(&self.node)]);
-        while let Some(node) = nodes.pop() {
-            nodes.extend(node.cancel_children());
-            let close = AssertUnwindSafe(|| node.cancelled.close());
-            panic = panic.or(panic::catch_unwind(close).err());
+        let mut nodes = vec![Arc::clone(&self.node)];
+        let mut visited = 0;
+        while let Some(node) = nodes.get(visited) {
+            let children = node.forbid_children();
+            nodes.extend(children);
+            visited += 1;
         }
-        if let Some(payload) = panic {
+        let mut first_panic = None;
+        // Descendants first. Others who cancel meanwhile, also a waker, find them all as well.
+        for node in nodes.iter().rev() {
+            let close = AssertUnwindSafe(|| node.cancelled.close());
+            match (panic::catch_unwind(close), &first_panic) {
+                (Ok(_), _) => (),
+                (Err(payload), None) => first_panic = Some(payload),
+                (Err(payload), Some(_)) => suppress(payload),
+            }
+            node.forget_children();
+        }
+        if let Some(payload) = first_panic {
             panic::resume_unwind(payload);
         }
     }
 
     /// Tells whether the token has been cancelled, or its deadline has passed. What happened before
     /// the cancellation is visible then.
+    ///
+    /// # Panics
+    ///
+    /// As [`CancelToken::cancel`], if this is the first to see that the deadline has passed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         if self.node.cancelled.is_closed() {
@@ -255,6 +274,12 @@ impl CancelToken {
     }
 }
 
+/// Drops a panic that comes after the first. Its destructor may panic too; what comes of that is
+/// leaked.
+fn suppress(payload: Box<dyn Any + Send>) {
+    panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
+}
+
 /// The earlier of two moments, of which none means never.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
@@ -276,12 +301,16 @@ impl Node {
 
     /// Has later children cancelled from the start, and returns the earlier ones, which the caller
     /// cancels.
-    fn cancel_children(&self) -> Vec<Arc<Node>> {
+    fn forbid_children(&self) -> Vec<Arc<Node>> {
         let mut children = self.children();
         children.are_cancelled = true;
-        let nodes = std::mem::take(&mut children.nodes);
-        drop(children);
-        nodes.iter().filter_map(Weak::upgrade).collect()
+        children.nodes.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// All children are cancelled, and there will be none that are not.
+    fn forget_children(&self) {
+        let nodes = std::mem::take(&mut self.children().nodes);
+        drop(nodes); // without the lock
     }
 }
 
@@ -341,5 +370,6 @@ mod tests {
         assert!(token.node.children().nodes.capacity() < 100);
         token.cancel();
         assert!(kept.iter().all(CancelToken::is_cancelled));
+        assert_eq!(token.node.children().nodes.capacity(), 0);
     }
 }

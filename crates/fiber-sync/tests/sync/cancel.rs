@@ -209,6 +209,57 @@ fn a_waker_that_panics_keeps_no_descendant_from_being_cancelled() {
     assert!(children.iter().all(CancelToken::is_cancelled) && root.is_cancelled());
 }
 
+/// Only the first panic comes out. The others are dropped, which may panic in turn.
+#[test]
+fn a_waker_whose_panic_cannot_be_dropped_keeps_no_descendant_from_being_cancelled() {
+    struct Explosive;
+    impl Drop for Explosive {
+        fn drop(&mut self) {
+            panic_any("payload");
+        }
+    }
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic_any(Explosive);
+        }
+    }
+    let (root, waker) = (CancelToken::new(), Waker::from(Arc::new(Panics)));
+    let children = [(); 4].map(|()| root.child());
+    let mut waits = children.each_ref().map(|token| Box::pin(token.cancelled()));
+    for wait in &mut waits {
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let payload = catch_unwind(AssertUnwindSafe(|| root.cancel())).unwrap_err();
+    assert!(payload.is::<Explosive>(), "another panic came out");
+    std::mem::forget(payload);
+    assert!(children.iter().all(CancelToken::is_cancelled) && root.is_cancelled());
+}
+
+#[test]
+fn who_sees_a_token_cancelled_sees_its_descendants_cancelled() {
+    struct Looks(CancelToken, CancelToken);
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let Looks(root, leaf) = &*self;
+            root.cancel();
+            assert!(root.is_cancelled() && leaf.is_cancelled());
+        }
+    }
+    let root = CancelToken::new();
+    let (one, other) = (root.child(), root.child());
+    let leaves = [one.child(), other.child()];
+    let looks = |leaf: &CancelToken| Waker::from(Arc::new(Looks(root.clone(), leaf.clone())));
+    let mut waits: Vec<_> = [&root, &one, &other, &leaves[0], &leaves[1]]
+        .into_iter()
+        .flat_map(|token| leaves.each_ref().map(|leaf| (Box::pin(token.cancelled()), looks(leaf))))
+        .collect();
+    for (wait, waker) in &mut waits {
+        assert!(wait.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    root.cancel();
+}
+
 /// Either the child is in the list that is cancelled, or it is made cancelled.
 #[test]
 fn a_child_that_is_made_during_the_cancellation_is_cancelled() {
