@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fiber_sync::{
     AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, Policy, RwLock, Semaphore,
-    WaitGroup, channel,
+    WaitGroup, channel, oneshot,
 };
 
 struct Counting;
@@ -99,6 +99,52 @@ fn a_bounded_channel_allocates_nothing() {
         assert!(sender.send_timeout(3, AT_ONCE).is_err());
         wait_as_task(sender.send_async(3), || _ = receiver.recv().unwrap()).unwrap();
         receiver.recv().unwrap();
+    });
+}
+
+/// Making one allocates, and takes place before the counting.
+#[test]
+fn a_oneshot_allocates_nothing() {
+    common::as_thread_and_fiber(|| {
+        let mut waits: Vec<_> =
+            (0..100).map(|_| (oneshot::channel(), oneshot::channel())).collect();
+        // The thread's handle, and the fiber, are made by the first wait.
+        assert!(!AutoResetEvent::new(false).wait_timeout(AT_ONCE));
+        let before = ALLOCATION_COUNT.get();
+        for ((sender, mut receiver), (refused, refuser)) in waits.drain(..) {
+            assert!(receiver.recv_timeout(AT_ONCE).is_err());
+            let received = wait_as_task(receiver.recv_async(), || sender.send(1).unwrap());
+            assert_eq!(received, Ok(1));
+            wait_as_task(refused.closed_async(), || drop::<oneshot::Receiver<u8>>(refuser));
+        }
+        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+    });
+}
+
+/// Two threads, or a thread and a fiber, that hand over to each other: waits that are granted.
+#[test]
+fn waits_that_are_granted_allocate_nothing() {
+    let turns = [AutoResetEvent::new(true), AutoResetEvent::new(false)];
+    let (mutex, changed) = (Mutex::new(0), Condvar::new());
+    let rounds = |index: usize| {
+        let mut before = 0;
+        for round in 0..1_100 {
+            if round == 100 {
+                before = ALLOCATION_COUNT.get();
+            }
+            turns[index].wait();
+            turns[1 - index].set();
+            let is_others = |turn: &mut usize| *turn % 2 != index;
+            *changed.wait_while(mutex.lock(), is_others) += 1;
+            changed.notify_all();
+        }
+        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+    };
+    common::as_thread_and_fiber(|| {
+        std::thread::scope(|s| {
+            s.spawn(|| rounds(1));
+            rounds(0);
+        });
     });
 }
 
