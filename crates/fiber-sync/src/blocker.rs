@@ -37,6 +37,8 @@ use std::time::Instant;
 pub use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
 pub use intrusive_waitlist::{FiberHandle, WaitQueue};
 
+pub use crate::owner::Owner;
+
 use crate::primitive;
 
 thread_local! {
@@ -107,6 +109,7 @@ pub struct BlockingWait<'a> {
     deadline: Option<Instant>,
     what: &'static str,
     site: &'static Location<'static>,
+    owner: Option<&'a Owner>,
     /// Runs once the waiter is in the queue.
     after_registration: Option<&'a dyn Fn()>,
     panic: Cell<Option<Box<dyn Any + Send>>>,
@@ -129,8 +132,14 @@ impl<'a> BlockingWait<'a> {
         what: &'static str,
         deadline: Option<Instant>,
     ) -> Self {
-        let (site, after_registration, panic) = (Location::caller(), None, Cell::new(None));
-        BlockingWait { queue, need, deadline, what, site, after_registration, panic }
+        let (site, panic) = (Location::caller(), Cell::new(None));
+        let (owner, after_registration) = (None, None);
+        BlockingWait { queue, need, deadline, what, site, owner, after_registration, panic }
+    }
+
+    /// Makes known who keeps the caller waiting.
+    pub(crate) fn behind(self, owner: &'a Owner) -> Self {
+        BlockingWait { owner: Some(owner), ..self }
     }
 
     /// Has `f` run once the waiter is in the queue. A panic of `f` comes out of
@@ -174,6 +183,12 @@ impl<'a> BlockingWait<'a> {
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.site
+    }
+
+    /// Returns who keeps the caller waiting, if this is a wait for a mutex.
+    #[must_use]
+    pub fn owner(&self) -> Option<&'a Owner> {
+        self.owner
     }
 
     /// Returns the queue, for a timer on another thread: it gives up by [`WaitQueue::cancel`], as

@@ -150,8 +150,11 @@ impl Condvar {
     ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
         let mutex = MutexGuard::mutex(&guard);
         match self.block(guard, limit) {
-            // SAFETY: granted by the queue of the mutex.
-            Some(Outcome::Granted) => (unsafe { mutex.granted() }, WaitTimeoutResult::IN_TIME),
+            Some(Outcome::Granted) => {
+                mutex.owner.set();
+                // SAFETY: granted by the queue of the mutex.
+                (unsafe { mutex.granted() }, WaitTimeoutResult::IN_TIME)
+            }
             Some(Outcome::Woken | Outcome::Closed) => unreachable!("neither queue is ever closed"),
             None => (mutex.lock(), WaitTimeoutResult { timed_out: true }),
         }

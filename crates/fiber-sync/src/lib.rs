@@ -13,6 +13,7 @@ mod event;
 mod mutex;
 mod once;
 pub mod oneshot;
+mod owner;
 mod policy;
 mod primitive;
 mod rwlock;

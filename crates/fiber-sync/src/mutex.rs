@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::blocker::{BlockingWait, Need};
+use crate::owner::Owner;
 use crate::primitive::const_fn;
-use crate::wait::{self, Limit};
+use crate::wait::Limit;
 
 /// A value that one at a time has access to. Who waits longest is next.
 ///
-/// Fair: an unlock hands the mutex over to the longest waiter. 40 bytes and the value; waiting
+/// Fair: an unlock hands the mutex over to the longest waiter. 48 bytes and the value; waiting
 /// allocates nothing. A mutex that many cores use belongs into a `CachePadded` of its own.
 ///
 /// There is no poisoning: a holder that panics unlocks, and leaves the value as it is; so a mutex
@@ -38,6 +40,7 @@ use crate::wait::{self, Limit};
 pub struct Mutex<T: ?Sized> {
     /// One permit, which is the right to `value`.
     queue: WaitQueue,
+    pub(crate) owner: Owner,
     value: UnsafeCell<T>,
 }
 
@@ -53,7 +56,7 @@ impl<T> Mutex<T> {
     const_fn! {
         /// Creates a mutex that nobody has locked.
         pub const fn new(value: T) -> Self {
-            Mutex { queue: WaitQueue::new(1), value: UnsafeCell::new(value) }
+            Mutex { queue: WaitQueue::new(1), owner: Owner::none(), value: UnsafeCell::new(value) }
         }
     }
 
@@ -90,7 +93,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Locks the mutex, if that takes no waiting.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.queue.try_lock().then(|| MutexGuard { mutex: self })
+        self.try_acquire().then(|| MutexGuard { mutex: self })
     }
 
     /// As [`Mutex::lock`], but gives up after `timeout`: `None`. If the hand-over and the timeout
@@ -140,19 +143,34 @@ impl<T: ?Sized> Mutex<T> {
 
     /// As [`Mutex::try_lock`]; the guard keeps the mutex alive.
     pub fn try_lock_owned(self: Arc<Self>) -> Option<OwnedMutexGuard<T>> {
-        self.queue.try_lock().then(|| OwnedMutexGuard { mutex: self })
+        self.try_acquire().then(|| OwnedMutexGuard { mutex: self })
     }
 
     #[inline]
     #[track_caller]
     fn acquire(&self, limit: Limit) -> bool {
-        self.queue.try_lock() || self.wait(limit)
+        self.try_acquire() || self.wait(limit)
+    }
+
+    #[inline(always)]
+    fn try_acquire(&self) -> bool {
+        let locked = self.queue.try_lock();
+        if locked {
+            self.owner.set();
+        }
+        locked
     }
 
     #[cold]
     #[track_caller]
     fn wait(&self, limit: Limit) -> bool {
-        wait::acquire(&self.queue, 1, WHAT, limit).is_ok()
+        let need = Need::Permits(1);
+        let wait = BlockingWait::new(&self.queue, need, WHAT, limit.deadline());
+        let locked = wait.behind(&self.owner).block().is_some();
+        if locked {
+            self.owner.set();
+        }
+        locked
     }
 
     /// The queue whose permit is the lock, for those who wait for it in their own way.
@@ -269,6 +287,7 @@ macro_rules! guard {
         impl<$($generics)*> Drop for $guard {
             #[inline]
             fn drop(&mut self) {
+                self.mutex.owner.clear();
                 self.mutex.queue.unlock();
             }
         }

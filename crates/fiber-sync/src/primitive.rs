@@ -3,6 +3,9 @@
 
 pub(crate) use std::sync::atomic::Ordering;
 
+/// A word that only reports read: nothing that a model could check follows from it.
+pub(crate) use std::sync::atomic::AtomicUsize as ReportedUsize;
+
 #[cfg(loom)]
 pub(crate) use loom::{
     sync::{

@@ -45,13 +45,16 @@ impl Worker {
             record.activity.set_running();
             return Some(outcome);
         }
-        match sync.deadline() {
+        sync.owner().inspect(|owner| record.set_awaited(Some(owner)));
+        let outcome = match sync.deadline() {
             None => Some(self.suspend_registered(record, wait, || waiter.outcome())),
             Some(deadline) => {
                 let timer = Timer::new(deadline, record, sync, &waiter);
                 self.suspend_with(&timer, wait)
             }
-        }
+        };
+        sync.owner().inspect(|_| record.set_awaited(None));
+        outcome
     }
 
     /// Suspends the running fiber, whose waiter is registered, until it is notified or the timer

@@ -1,9 +1,10 @@
 //! What every fiber is doing: recorded by its worker, read by whoever asks for a dump.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::Location;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::clock::{instant_of, ns_of};
@@ -38,6 +39,46 @@ pub struct FiberDump {
     pub waits_at: Option<&'static Location<'static>>,
     /// When it gives up waiting, or wakes up. None: never.
     pub deadline: Option<Instant>,
+    /// If it waits for a [`Mutex`](crate::sync::Mutex) that a fiber of this runtime has locked, by
+    /// a blocking form or by trying: that fiber's index in [`Dump::fibers`].
+    pub held_by: Option<usize>,
+}
+
+impl Dump {
+    /// Returns the deadlocks among fibers and mutexes, as indices into [`Dump::fibers`]: each fiber
+    /// waits for a mutex that the next one has locked, and the last for one that the first has.
+    ///
+    /// A guard that was sent to another job counts as the fiber's that locked; that job may still
+    /// end what is shown here. Waits of threads and tasks are not seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustfiber::Runtime::new()?;
+    /// assert!(runtime.dump().deadlocks().is_empty());
+    /// # Ok::<(), rustfiber::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn deadlocks(&self) -> Vec<Vec<usize>> {
+        let starts = 0..self.fibers.len();
+        // Each cycle once: from its lowest index.
+        starts.filter_map(|start| self.cycle_from(start)).collect()
+    }
+
+    /// Returns the cycle of which `start` is the lowest index, if there is one.
+    fn cycle_from(&self, start: usize) -> Option<Vec<usize>> {
+        let mut cycle = vec![start];
+        loop {
+            let holder = self.fibers[cycle[cycle.len() - 1]].held_by?;
+            if holder == start {
+                return Some(cycle);
+            }
+            if holder < start || cycle.contains(&holder) {
+                return None;
+            }
+            cycle.push(holder);
+        }
+    }
 }
 
 /// What a fiber does.
@@ -158,6 +199,12 @@ impl fmt::Display for Dump {
             }
             fiber.fmt(f)?;
         }
+        for cycle in self.deadlocks() {
+            write!(f, "\ndeadlock: each waits for a mutex that the next has locked")?;
+            for index in cycle {
+                write!(f, "\n  {}", self.fibers[index])?;
+            }
+        }
         Ok(())
     }
 }
@@ -234,6 +281,8 @@ pub(crate) struct Activity {
     waits_at: AtomicPtr<Location<'static>>,
     /// As [`ns_of`] says; zero: there is none.
     deadline_ns: AtomicU64,
+    stack_lowest: AtomicUsize,
+    stack_bytes: AtomicUsize,
 }
 
 impl Activity {
@@ -243,6 +292,8 @@ impl Activity {
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             waits_at: AtomicPtr::new(ptr::null_mut()),
             deadline_ns: AtomicU64::new(0),
+            stack_lowest: AtomicUsize::new(0),
+            stack_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -266,6 +317,18 @@ impl Activity {
         let code = WAITING + wait.kind() as u8;
         self.waits_at.store(ptr::from_ref(wait.site).cast_mut(), Ordering::Relaxed);
         self.state.store(code, Ordering::Relaxed);
+    }
+
+    /// Sets where the fiber's stack is.
+    pub(crate) fn set_stack(&self, lowest: usize, bytes: usize) {
+        self.stack_lowest.store(lowest, Ordering::Relaxed);
+        self.stack_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the addresses of the fiber's stack.
+    pub(crate) fn stack(&self) -> Range<usize> {
+        let lowest = self.stack_lowest.load(Ordering::Relaxed);
+        lowest..lowest + self.stack_bytes.load(Ordering::Relaxed)
     }
 
     /// Sets when the present wait ends at the latest.
@@ -299,6 +362,7 @@ impl Activity {
             spawned_at,
             waits_at: read(&self.waits_at).filter(|_| waits),
             deadline: instant_of(self.deadline_ns.load(Ordering::Relaxed)).filter(|_| waits),
+            held_by: None,
         })
     }
 }

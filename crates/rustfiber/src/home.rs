@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::{self, MaybeUninit};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use deque_scheduler::sleep::{GenericParker, ParkSlot};
 use deque_scheduler::{Batch, Chain, Inbox, Link, Linked};
 use fiber_stack::{Fiber, Suspender};
+use fiber_sync::blocker::Owner;
 use intrusive_waitlist::{FiberHandle, Waiter, WakeHandle, Woken};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::ticks;
 use crate::dump::{Activity, FiberDump};
@@ -69,6 +71,7 @@ impl Home {
             suspended_at: Cell::new(ptr::null()),
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             activity: Activity::new(),
+            awaits: Mutex::new(None),
             woken_at: AtomicU64::new(0),
         }));
         self.records.lock().push(record);
@@ -83,9 +86,46 @@ impl Home {
         records.iter().any(|record| record.jobs().any(|job| wait.is_for(&job)))
     }
 
-    /// Returns what every fiber of this home does.
-    pub(crate) fn dump(&self, worker: usize) -> Vec<FiberDump> {
-        self.records.lock().iter().filter_map(|record| record.activity.dump(worker)).collect()
+    /// Returns what every fiber of this home does, and adds those that wait for a mutex, which go
+    /// on waiting as long as the caller keeps what is added.
+    pub(crate) fn dump<'home>(
+        &'home self,
+        worker: usize,
+        fibers: &mut Vec<FiberDump>,
+        held: &mut Vec<Held<'home>>,
+    ) {
+        for record in self.records.lock().iter() {
+            let Some(dump) = record.activity.dump(worker) else { continue };
+            let awaits = record.awaits.lock();
+            let index = fibers.len();
+            fibers.push(dump);
+            held.push(Held { index, stack: record.activity.stack(), awaits });
+        }
+    }
+}
+
+/// The owner word of a mutex that a fiber waits for.
+#[derive(Clone, Copy)]
+pub(crate) struct AwaitedOwner(NonNull<Owner>);
+
+// SAFETY: followed only under the lock of `awaits`, which the fiber needs to end its wait.
+unsafe impl Send for AwaitedOwner {}
+
+/// A fiber that begins and ends no wait for a mutex as long as this is there.
+pub(crate) struct Held<'home> {
+    /// Its place in the dump.
+    pub(crate) index: usize,
+    /// The addresses of its stack.
+    pub(crate) stack: Range<usize>,
+    awaits: MutexGuard<'home, Option<AwaitedOwner>>,
+}
+
+impl Held<'_> {
+    /// Returns an address on the stack that has locked the mutex for which this fiber waits.
+    pub(crate) fn awaited_owner(&self) -> Option<usize> {
+        let AwaitedOwner(owner) = (*self.awaits)?;
+        // SAFETY: the fiber has not ended its wait, and so borrows the mutex.
+        unsafe { owner.as_ref() }.address()
     }
 }
 
@@ -107,6 +147,9 @@ pub(crate) struct FiberRecord {
     /// The home worker's, and between registration and notification the wait list's.
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     pub(crate) activity: Activity,
+    /// Who has the mutex for which the fiber waits. Locked to begin and to end such a wait, and by
+    /// a dump, which thus finds the mutex there.
+    awaits: Mutex<Option<AwaitedOwner>>,
     /// When the fiber was woken, by [`ticks`]; zero if nobody asks. The waker's, until the fiber is
     /// in the inbox; then the home worker's.
     pub(crate) woken_at: AtomicU64,
@@ -201,6 +244,11 @@ impl FiberRecord {
         if let Some(outer) = unsafe { outer.as_ref() } {
             outer.inner.set(inner);
         }
+    }
+
+    /// Notes whose mutex the fiber waits for, or no longer does.
+    pub(crate) fn set_awaited(&self, owner: Option<&Owner>) {
+        *self.awaits.lock() = owner.map(|owner| AwaitedOwner(NonNull::from(owner)));
     }
 
     /// Returns the handle by which a wait list wakes this fiber.

@@ -131,8 +131,18 @@ impl Shared {
     }
 
     pub(crate) fn dump(&self) -> Dump {
-        let homes = self.homes.iter().enumerate();
-        Dump { fibers: homes.flat_map(|(worker, home)| home.dump(worker)).collect() }
+        // All fibers that wait for a mutex are kept waiting, so that a cycle of them is one.
+        let (mut fibers, mut held) = (Vec::new(), Vec::new());
+        for (worker, home) in self.homes.iter().enumerate() {
+            home.dump(worker, &mut fibers, &mut held);
+        }
+        for fiber in &held {
+            let holder = fiber
+                .awaited_owner()
+                .and_then(|address| held.iter().find(|other| other.stack.contains(&address)));
+            fibers[fiber.index].held_by = holder.map(|holder| holder.index);
+        }
+        Dump { fibers }
     }
 
     fn stats(&self) -> Stats {

@@ -346,6 +346,7 @@ impl Worker {
         });
         let (stack, bytes) = (fiber.stack(), fiber.stack().size().bytes());
         record.stack_part.set(stack.lowest() + bytes - bytes / INLINE_STACK_PART);
+        record.activity.set_stack(stack.lowest(), bytes);
         // SAFETY: the record is free, and this worker's.
         unsafe { *record.fiber.get() = Some(fiber) };
         self.counts().add_fiber();

@@ -13,7 +13,7 @@ use rustfiber::sync::{
     WaitGroup, channel, oneshot,
 };
 use rustfiber::{
-    Counter, Event, FiberDump, FiberState, Runtime, WaitKind, block_on, join, scope,
+    Counter, Event, FiberDump, FiberState, Runtime, ShutdownError, WaitKind, block_on, join, scope,
     without_suspending, yield_now,
 };
 
@@ -485,6 +485,103 @@ fn a_wait_that_gives_up_does_so_without_a_fiber_too() {
                 });
                 gave_up.wait();
             });
+        });
+    });
+}
+
+/// Locks them all in a ring: each fiber waits for what the next has.
+fn deadlock(runtime: &Runtime, fibers: usize) {
+    let all =
+        Arc::new(((0..fibers).map(|_| Mutex::new(())).collect::<Vec<_>>(), Barrier::new(fibers)));
+    for place in 0..fibers {
+        let all = Arc::clone(&all);
+        drop(runtime.spawn(move || {
+            let (mutexes, all_locked) = &*all;
+            let _held = mutexes[place].lock();
+            all_locked.wait();
+            drop(mutexes[(place + 1) % fibers].lock());
+        }));
+    }
+}
+
+#[test]
+fn fibers_that_wait_for_each_others_mutexes_are_reported() {
+    must_end(|| {
+        for (workers, fibers) in [(1, 2), (2, 3), (1, 1)] {
+            let runtime = runtime_with(workers);
+            deadlock(&runtime, fibers);
+            while runtime.dump().deadlocks().is_empty() {
+                thread::yield_now();
+            }
+            // Its threads, which never end, are left to themselves.
+            let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
+            let ShutdownError::TimedOut { dump, .. } = error else { panic!("it is no job") };
+            let [cycle] = &dump.deadlocks()[..] else { panic!("one deadlock: {dump}") };
+            assert_eq!(cycle.len(), fibers, "{dump}");
+            for (place, index) in cycle.iter().enumerate() {
+                assert_eq!(dump.fibers[*index].state, FiberState::Waiting(WaitKind::Mutex));
+                assert_eq!(dump.fibers[*index].held_by, Some(cycle[(place + 1) % fibers]));
+            }
+            let text = dump.to_string();
+            assert!(text.contains("deadlock: each") && text.contains("tests/sync.rs"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_fiber_that_waits_for_a_busy_one_is_no_deadlock() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let (mutex, locked, end) = (Mutex::new(()), Event::new(), Event::new());
+        thread::scope(|s| {
+            s.spawn(|| {
+                runtime.run(|| {
+                    let _held = mutex.lock();
+                    locked.set();
+                    end.wait();
+                });
+            });
+            locked.wait();
+            s.spawn(|| runtime.run(|| drop(mutex.lock())));
+            let waits = await_waiting(&runtime, WaitKind::Mutex);
+            let dump = loop {
+                let dump = runtime.dump();
+                if dump.fibers.iter().any(|fiber| fiber.held_by.is_some()) {
+                    break dump;
+                }
+            };
+            let held_by = dump.fibers.iter().find_map(|fiber| fiber.held_by).unwrap();
+            assert_eq!(dump.fibers[held_by].state, FiberState::Waiting(WaitKind::Event));
+            assert_eq!((waits.worker, dump.deadlocks().len()), (0, 0), "{dump}");
+            end.set();
+        });
+        assert!(runtime.dump().fibers.iter().all(|fiber| fiber.held_by.is_none()));
+    });
+}
+
+#[test]
+fn who_has_unlocked_a_mutex_holds_it_no_more() {
+    must_end(|| {
+        let runtime = runtime_with(1);
+        let (mutex, unlocked, wait) = (Mutex::new(()), Event::new(), Event::new());
+        thread::scope(|s| {
+            s.spawn(|| {
+                runtime.run(|| {
+                    drop(mutex.lock());
+                    unlocked.set();
+                    wait.wait();
+                    drop(mutex.lock());
+                });
+            });
+            unlocked.wait();
+            let held = block_on(mutex.lock_async()); // a task, of which a dump knows nothing
+            wait.set();
+            await_waiting(&runtime, WaitKind::Mutex);
+            for _ in 0..100 {
+                let dump = runtime.dump();
+                assert!(dump.fibers.iter().all(|fiber| fiber.held_by.is_none()), "{dump}");
+            }
+            drop(held);
         });
     });
 }

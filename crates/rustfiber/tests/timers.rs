@@ -510,6 +510,9 @@ fn a_waker_that_waits_does_not_suspend_a_fiber_that_is_registered() {
             let task_waker = Waker::from(Arc::clone(&waker));
             let mut context = Context::from_waker(&task_waker);
             assert!(task.as_mut().poll(&mut context).is_pending());
+            while runtime.stats().total().suspensions == 0 {
+                thread::yield_now(); // until the fiber waits to go
+            }
             go.set();
             waker.is_called.wait(); // on the fiber's thread
             let Poll::Ready(guard) = task.as_mut().poll(&mut context) else {
@@ -519,5 +522,6 @@ fn a_waker_that_waits_does_not_suspend_a_fiber_that_is_registered() {
             drop(guard);
             waker.goes_on.set();
         });
+        assert_eq!(runtime.stats().total().suspensions, 2, "to go, and for the condition");
     });
 }

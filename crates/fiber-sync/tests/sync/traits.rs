@@ -18,7 +18,7 @@ fn primitives_are_compact() {
     if cfg!(target_pointer_width = "64") {
         assert_eq!(size_of::<Semaphore>(), 40);
         assert_eq!(size_of::<Semaphore<Unfair>>(), 48);
-        assert_eq!(size_of::<Mutex<()>>(), 40);
+        assert_eq!(size_of::<Mutex<()>>(), 48);
         assert_eq!(size_of::<RwLock<()>>(), 40);
         assert_eq!(size_of::<Condvar>(), 40);
         assert_eq!(size_of::<AutoResetEvent>(), 40);
