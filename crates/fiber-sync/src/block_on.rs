@@ -83,12 +83,42 @@ impl Wake for Signal {
     }
 }
 
-/// Signals that a thread keeps for later.
-const SPARE_SIGNALS_MAX: usize = 16;
+/// Signals of ended futures whose wakers are still there that a thread keeps for later.
+const LINGERING_MAX: usize = 16;
 
 thread_local! {
-    /// Signals that are not waited for. Wakers of some may still be there, or at work.
-    static SPARE: RefCell<Vec<Arc<Signal>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> =
+        const { RefCell::new(Spare { unused: Vec::new(), lingering: Vec::new() }) };
+}
+
+/// Signals that are not waited for.
+struct Spare {
+    /// Those without wakers: as many as the thread has waited for at the same time.
+    unused: Vec<Arc<Signal>>,
+    /// Those of which wakers were still there, or at work, when their future had ended.
+    lingering: Vec<Arc<Signal>>,
+}
+
+impl Spare {
+    fn take(&mut self) -> Option<Arc<Signal>> {
+        self.unused.pop().or_else(|| {
+            // Not one that a waker of an earlier future could set.
+            let signals = &mut self.lingering;
+            let unused = signals.iter_mut().rposition(|signal| Arc::get_mut(signal).is_some())?;
+            Some(signals.swap_remove(unused))
+        })
+    }
+
+    fn put(&mut self, signal: Arc<Signal>, has_wakers: bool) {
+        if !has_wakers {
+            self.unused.push(signal);
+            return;
+        }
+        if self.lingering.len() == LINGERING_MAX {
+            self.lingering.remove(0); // whose wakers may be kept for ever
+        }
+        self.lingering.push(signal);
+    }
 }
 
 /// A signal that goes back to its thread's spare ones.
@@ -96,14 +126,8 @@ struct SpareSignal(Arc<Signal>);
 
 impl SpareSignal {
     fn take() -> Self {
-        let spare = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            // Not one that a waker of an earlier future could set. The newest is the warmest.
-            let unused = spare.iter_mut().rposition(|signal| Arc::get_mut(signal).is_some())?;
-            Some(spare.swap_remove(unused))
-        });
-        let signal = spare.ok().flatten();
-        let signal = signal.unwrap_or_else(|| Arc::new(Signal { woken: WaitQueue::new(0) }));
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().take()).ok().flatten();
+        let signal = spare.unwrap_or_else(|| Arc::new(Signal { woken: WaitQueue::new(0) }));
         // It may have been set when its future had ended.
         let _left_over = signal.woken.try_acquire(1);
         SpareSignal(signal)
@@ -112,14 +136,9 @@ impl SpareSignal {
 
 impl Drop for SpareSignal {
     fn drop(&mut self) {
+        let has_wakers = Arc::get_mut(&mut self.0).is_none();
         let signal = Arc::clone(&self.0);
         // Not at the thread's end: then the signal is freed.
-        let _kept = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() == SPARE_SIGNALS_MAX {
-                spare.remove(0); // whose wakers may be kept for ever
-            }
-            spare.push(signal);
-        });
+        let _kept = SPARE.try_with(|spare| spare.borrow_mut().put(signal, has_wakers));
     }
 }

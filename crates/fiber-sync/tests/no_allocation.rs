@@ -209,3 +209,13 @@ fn block_on_allocates_nothing() {
         });
     });
 }
+
+#[test]
+fn calls_of_block_on_that_wait_at_the_same_time_allocate_nothing_either() {
+    fn nest(depth: usize) {
+        if depth != 0 {
+            fiber_sync::block_on(async { nest(depth - 1) });
+        }
+    }
+    allocates_nothing(|| nest(100));
+}
