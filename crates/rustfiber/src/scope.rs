@@ -193,6 +193,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     /// Tells the jobs that the scope will panic.
     #[cold]
+    #[inline(never)] // spawns are inlined where they fit
     fn cancel_rest(&self) {
         if let Some(token) = self.token.get() {
             // Wakers of the user's run, and may panic; the scope has its panic.
