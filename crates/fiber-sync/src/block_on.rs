@@ -50,16 +50,19 @@ pub(crate) fn block_on_until<F: Future>(future: F, deadline: Option<Instant>) ->
     let signal = SpareSignal::take();
     let waker = Waker::from(Arc::clone(&signal.0));
     let mut future = pin!(future);
+    let mut is_late = false;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);
         }
         if signal.0.woken.try_acquire(1).is_some() {
-            // PROGRESS: what the future waits for may need this very thread.
-            blocker::yield_now();
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_late {
                 return None;
             }
+            // PROGRESS: what the future waits for may need this very thread.
+            blocker::yield_now();
+            // It has been woken, so it is polled once more.
+            is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         } else {
             let wait = BlockingWait::new(&signal.0.woken, Need::Permits(1), "block_on", deadline);
             let _woken = wait.block()?;

@@ -192,6 +192,27 @@ fn a_future_that_wakes_itself_for_ever_is_cancelled_in_time() {
 }
 
 #[test]
+fn a_future_that_was_woken_before_the_deadline_is_polled_after_it() {
+    as_thread_and_fiber(|| {
+        let token = CancelToken::new().with_timeout(SOON);
+        let deadline = token.deadline().unwrap();
+        let mut is_woken = false;
+        let future = std::future::poll_fn(|context| {
+            if is_woken {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            is_woken = true;
+            while Instant::now() < deadline {
+                thread::yield_now();
+            }
+            std::task::Poll::Pending
+        });
+        assert_eq!(token.run(future), Ok(()));
+    });
+}
+
+#[test]
 fn a_waker_that_panics_keeps_no_descendant_from_being_cancelled() {
     struct Panics;
     impl Wake for Panics {
