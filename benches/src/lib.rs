@@ -2,6 +2,8 @@
 
 pub mod child;
 pub mod compare;
+pub mod contention;
+pub mod counting;
 pub mod fork_join;
 pub mod idle;
 mod matmul;
@@ -10,4 +12,5 @@ pub mod page;
 pub mod paired;
 pub mod peers;
 pub mod report;
+pub mod semaphores;
 pub mod suite;

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use may::coroutine::{JoinHandle, yield_now};
 use may::go;
-use may::sync::{Barrier, Semphore, SyncFlag};
+use may::sync::{Barrier, Semphore, SyncFlag, mpmc};
 
+use crate::contention::Waits;
 use crate::paired::Run;
-use crate::suite::Size;
+use crate::suite::{self, CONTENDING, SHARERS, Size, Turns};
 
 /// One of may's programs.
+#[derive(Clone, Copy)]
 pub(crate) struct Program {
     /// The name of the workload.
     pub(crate) workload: &'static str,
@@ -54,6 +56,22 @@ pub(crate) const PROGRAMS: &[Program] = &[
         run: |size| phases(1000, pick(size, 50, 200)),
     },
     Program {
+        workload: "sync/one-permit-fibers",
+        workers: None,
+        run: |size| one_permit(pick(size, 20, 100)),
+    },
+    Program {
+        workload: "sync/channel-ping-pong",
+        workers: Some(1),
+        run: |size| channel_ping_pong(pick(size, 20_000, 100_000)),
+    },
+    CONTEND[0],
+    CONTEND[1],
+    CONTEND[2],
+    CONTEND[3],
+    CONTEND[4],
+    CONTEND[5],
+    Program {
         workload: "waking/idle",
         workers: None,
         run: |size| {
@@ -63,6 +81,14 @@ pub(crate) const PROGRAMS: &[Program] = &[
         },
     },
 ];
+
+const CONTEND: [Program; 6] = {
+    const fn program<const INDEX: usize>() -> Program {
+        let run = |size| contend(CONTENDING[INDEX].0, pick(size, 2_000, 20_000));
+        Program { workload: CONTENDING[INDEX].1, workers: None, run }
+    }
+    [program::<0>(), program::<1>(), program::<2>(), program::<3>(), program::<4>(), program::<5>()]
+};
 
 fn pick<T>(size: Size, quick: T, full: T) -> T {
     match size {
@@ -192,4 +218,76 @@ fn phases(coroutines: usize, phases: usize) -> Run {
     });
     assert_eq!(done, (coroutines * phases) as u64);
     run
+}
+
+fn one_permit(turns: usize) -> Run {
+    let (taken, run) = timed(move || {
+        let shared = Arc::new((Semphore::new(1), Turns::default()));
+        let coroutine = |_| {
+            let shared = Arc::clone(&shared);
+            go!(move || {
+                let (permit, taken) = &*shared;
+                for _ in 0..turns {
+                    permit.wait();
+                    let before = taken.begin();
+                    yield_now();
+                    taken.end(before);
+                    permit.post();
+                }
+            })
+        };
+        join_all((0..SHARERS).map(coroutine).collect());
+        shared.1.taken()
+    });
+    assert_eq!(taken, SHARERS * turns);
+    run
+}
+
+fn channel_ping_pong(rounds: usize) -> Run {
+    let (sum, run) = timed(move || {
+        let (ping, pinged) = mpmc::channel();
+        let (pong, ponged) = mpmc::channel();
+        let echo = go!(move || {
+            while let Ok(number) = pinged.recv() {
+                pong.send(number).expect("it is received");
+            }
+        });
+        let play = go!(move || {
+            let turn = |number| {
+                ping.send(number).expect("it is received");
+                ponged.recv().expect("it is sent")
+            };
+            (0..rounds).map(turn).sum::<usize>()
+        });
+        let sum = play.join().expect("no coroutine panics");
+        echo.join().expect("no coroutine panics");
+        sum
+    });
+    assert_eq!(sum, rounds * (rounds - 1) / 2);
+    run
+}
+
+fn contend(contenders: usize, all: usize) -> Run {
+    suite::contend(contenders, all, |turns| {
+        let shared = Arc::new((Semphore::new(1), Turns::default()));
+        let coroutine = |_| {
+            let shared = Arc::clone(&shared);
+            go!(move || {
+                let (permit, taken) = &*shared;
+                let mut waits = Waits::of(turns);
+                for _ in 0..turns {
+                    let begin = Instant::now();
+                    permit.wait();
+                    waits.end(begin);
+                    let before = taken.begin();
+                    yield_now();
+                    taken.end(before);
+                    permit.post();
+                }
+                waits
+            })
+        };
+        let waits = join_all((0..contenders).map(coroutine).collect());
+        (waits, shared.1.taken())
+    })
 }

@@ -1,6 +1,7 @@
 //! The report as one HTML page with plots; it needs no other file.
 
 mod bars;
+mod contention;
 mod latencies;
 mod speed_up;
 
@@ -80,7 +81,9 @@ fn section(page: &mut String, entry: &Entry) -> Result<(), Box<dyn Error>> {
     for (system, crash) in &entry.crashes {
         writeln!(page, "<p>{} did not run to the end: {}.</p>", escape(system), escape(crash))?;
     }
-    if entry.systems.iter().any(|one| one.workers.is_some()) {
+    if entry.has_contention() {
+        writeln!(page, "{}", contention::plot(entry)?)?;
+    } else if entry.systems.iter().any(|one| one.workers.is_some()) {
         writeln!(page, "{}", speed_up::plot(entry)?)?;
     } else {
         writeln!(page, "{}", bars::plot(entry)?)?;
@@ -110,7 +113,18 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contention::Contention;
     use crate::report::tests::{entry, report};
+
+    const IDLE: Contention = Contention {
+        throughput: 0.0,
+        p50: 0.0,
+        p95: 0.0,
+        p99: 0.0,
+        waiting: 0.0,
+        allocations: 0.0,
+        cycles: 0.0,
+    };
 
     #[test]
     fn the_page_has_a_plot_for_each_workload_and_needs_nothing_else() {
@@ -122,11 +136,17 @@ mod tests {
         for (one, workers) in wide.systems.iter_mut().zip(1..) {
             one.workers = Some(workers);
         }
+        let mut contended = entry("contended/lock", &[("ours", 0.002), ("theirs", 0.004)]);
+        for one in &mut contended.systems {
+            let of = Contention { throughput: 2e6, p50: 1e-6, p95: 2e-6, p99: 3e-6, ..IDLE };
+            (one.workers, one.contention) = (Some(4), Some(of));
+        }
         let plain = entry("group/plain", &[("ours", 0.002), ("theirs", 0.004)]);
-        let mut report = report(vec![plain, late, wide]);
+        let mut report = report(vec![plain, late, wide, contended]);
         report.idle = vec![IdleCost { system: "ours".into(), cpu_us: 12.0, switches: 3 }];
         let page = html(&report, None).unwrap();
-        assert_eq!(page.matches("<svg").count(), 4, "two bars, one distribution, one speed-up");
+        assert_eq!(page.matches("<svg").count(), 5, "two bars, and one of each other kind");
+        assert!(page.contains("cycles a turn"));
         assert!(page.contains("4.00 ms (2.00)") && page.contains("a &lt; b"));
         assert!(page.contains("<td>12 µs<td>3"));
         for outside in ["<script", "<link", "src=", "href=", "@import"] {

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contention::Contention;
+
 /// What one run of a system gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -14,13 +16,15 @@ pub struct Run {
     pub seconds: f64,
     /// Single latencies in seconds, where the workload measures such.
     pub latencies: Vec<f64>,
+    /// What contenders went through, where the workload has such.
+    pub contention: Option<Contention>,
 }
 
 impl Run {
     /// A run that took so long.
     #[must_use]
     pub fn took(seconds: f64) -> Self {
-        Run { seconds, latencies: Vec::new() }
+        Run { seconds, ..Run::default() }
     }
 
     /// A run of which the median latency is the figure.
@@ -30,7 +34,7 @@ impl Run {
     /// Panics if there are none.
     #[must_use]
     pub fn of(latencies: Vec<f64>) -> Self {
-        Run { seconds: median(latencies.clone()), latencies }
+        Run { seconds: median(latencies.clone()), latencies, contention: None }
     }
 }
 
@@ -41,7 +45,7 @@ pub type Crash = String;
 pub struct System<'a> {
     /// The system's name.
     pub name: &'static str,
-    /// Its workers, where they differ within a workload.
+    /// Its workers, or contenders, where they differ within a workload.
     pub workers: Option<usize>,
     /// Runs the workload once, checks the answer, and returns what was measured.
     pub run: Box<dyn Fn() -> Result<Run, Crash> + 'a>,
@@ -87,7 +91,7 @@ impl<'a> System<'a> {
         System { name, workers: None, run: Box::new(move || Ok(run())) }
     }
 
-    /// Sets the number of workers.
+    /// Sets the number of workers, or contenders.
     #[must_use]
     pub fn with_workers(self, workers: usize) -> Self {
         System { workers: Some(workers), ..self }
@@ -110,7 +114,7 @@ pub struct Estimate {
 pub struct Measured {
     /// The system's name.
     pub system: String,
-    /// Its workers, where they differ within a workload.
+    /// Its workers, or contenders, where they differ within a workload.
     pub workers: Option<usize>,
     /// The figures of all rounds, in their order.
     pub rounds: Vec<f64>,
@@ -120,6 +124,9 @@ pub struct Measured {
     pub ratio: Estimate,
     /// The latencies of all rounds in rising order; empty where the workload measures none.
     pub latencies: Vec<f64>,
+    /// What contenders went through, where the workload has such: the medians of all rounds.
+    #[serde(default)]
+    pub contention: Option<Contention>,
 }
 
 impl Measured {
@@ -172,21 +179,37 @@ pub fn measure(systems: &[System<'_>], rounds: usize) -> Outcome {
         }
     }
     let figures = |runs: &[Run]| runs.iter().map(|run| run.seconds).collect::<Vec<_>>();
-    let first = figures(runs[0].as_ref().expect("the first system does not crash"));
+    let ours = |index: usize| runs[index].as_ref().expect("the first system does not crash");
+    let is_contended = ours(0).iter().any(|run| run.contention.is_some());
+    let base = |system| if is_contended { as_many_of_ours(systems, system) } else { 0 };
+    let firsts: Vec<Vec<f64>> = systems.iter().map(|system| figures(ours(base(system)))).collect();
     let mut outcome = Outcome::default();
-    for (system, runs) in systems.iter().zip(runs) {
+    for ((system, runs), first) in systems.iter().zip(runs).zip(firsts) {
         match runs {
             Ok(runs) => {
                 let mut latencies: Vec<f64> =
                     runs.iter().flat_map(|run| run.latencies.iter().copied()).collect();
                 latencies.sort_by(f64::total_cmp);
                 let compared = compare(system.name, figures(&runs), &first);
-                outcome.systems.push(Measured { workers: system.workers, latencies, ..compared });
+                let contention: Vec<_> = runs.iter().filter_map(|run| run.contention).collect();
+                outcome.systems.push(Measured {
+                    workers: system.workers,
+                    latencies,
+                    contention: Contention::median(&contention),
+                    ..compared
+                });
             }
             Err(crash) => outcome.crashes.push((system.name, crash)),
         }
     }
     outcome
+}
+
+/// Returns the index of the first system's run with as many contenders.
+fn as_many_of_ours(systems: &[System<'_>], system: &System<'_>) -> usize {
+    let ours = systems[0].name;
+    let is_base = |one: &System<'_>| one.name == ours && one.workers == system.workers;
+    systems.iter().position(is_base).unwrap_or(0)
 }
 
 /// Sums a system's figures up, and sets them against the first system's, round by round.
@@ -199,6 +222,7 @@ fn compare(system: &str, rounds: Vec<f64>, first: &[f64]) -> Measured {
         ratio: estimate(&ratios),
         rounds,
         latencies: Vec::new(),
+        contention: None,
     }
 }
 

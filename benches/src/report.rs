@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contention::Contention;
 use crate::idle::IdleCost;
 use crate::paired::{Estimate, Measured};
 
@@ -83,9 +84,14 @@ impl Report {
             let (of, _) = entry.workload.split_once('/').unwrap_or((&entry.workload, ""));
             if of != group {
                 group = of;
-                let _ = write!(text, "\n## {group}\n{TABLE_HEAD}");
+                let head = if entry.has_contention() { CONTENTION_HEAD } else { TABLE_HEAD };
+                let _ = write!(text, "\n## {group}\n{head}");
             }
-            entry.rows(&mut text);
+            if entry.has_contention() {
+                entry.contention_rows(&mut text);
+            } else {
+                entry.rows(&mut text);
+            }
         }
         if !self.idle.is_empty() {
             text.push_str(
@@ -103,7 +109,39 @@ impl Report {
 const TABLE_HEAD: &str = "\n| workload | system | time | p90 | p99 | ratio | interval |\n\
                           |---|---|---|---|---|---|---|\n";
 
+const CONTENTION_HEAD: &str = "\nTurns a second, the wait's percentiles, the share of their time \
+                               that contenders wait, and\nallocations and cycles for each turn.\n\n\
+                               | workload | system | turns/s | p50 | p95 | p99 | waiting | \
+                               allocations | cycles | ratio | interval |\n\
+                               |---|---|---|---|---|---|---|---|---|---|---|\n";
+
 impl Entry {
+    /// Tells whether this is of contenders for a lock.
+    pub(crate) fn has_contention(&self) -> bool {
+        self.systems.iter().any(|one| one.contention.is_some())
+    }
+
+    /// Writes a row for each system and number of contenders; ratios are to ours with as many.
+    fn contention_rows(&self, text: &mut String) {
+        let mut name = self.workload.as_str();
+        for one in &self.systems {
+            let Some(cost) = one.contention else { continue };
+            let Contention { throughput, waiting, allocations, cycles, .. } = cost;
+            let [p50, p95, p99] = [cost.p50, cost.p95, cost.p99].map(duration);
+            let Estimate { median, low, high } = one.ratio;
+            let (system, waiting) = (one.label(), waiting * 100.0);
+            let _ = writeln!(
+                text,
+                "| {name} | {system} | {throughput:.0} | {p50} | {p95} | {p99} | {waiting:.0} % | \
+                 {allocations:.2} | {cycles:.0} | {median:.2} | {low:.2} – {high:.2} |"
+            );
+            name = "";
+        }
+        for (system, crash) in &self.crashes {
+            let _ = writeln!(text, "| {name} | {system} | {crash} | | | | | | | | |");
+        }
+    }
+
     /// Writes a row for each system.
     fn rows(&self, text: &mut String) {
         let mut name = self.workload.as_str();
@@ -149,6 +187,7 @@ pub(crate) mod tests {
             seconds: estimate(seconds),
             ratio: estimate(seconds / systems[0].1),
             latencies: Vec::new(),
+            contention: None,
         };
         Entry {
             workload: workload.to_owned(),

@@ -1,5 +1,6 @@
 //! The workloads: their sizes, their oracles, and which systems run each.
 
+mod contention;
 mod fibers;
 mod fork_join;
 mod frame_loop;
@@ -7,6 +8,7 @@ mod schedules;
 mod sorting;
 mod spawning;
 mod speed_up;
+mod sync;
 mod waking;
 
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use crate::child;
 use crate::paired::{Crash, Run, System};
 use crate::peers::Pools;
 
+pub(crate) use contention::{MAY as CONTENDING, run as contend};
+pub(crate) use sync::{SHARERS, Turns};
 pub(crate) use waking::submit;
 
 /// How much work each workload does.
@@ -116,6 +120,8 @@ pub fn workloads() -> impl Iterator<Item = &'static Workload> {
         sorting::WORKLOADS,
         spawning::WORKLOADS,
         fibers::WORKLOADS,
+        sync::WORKLOADS,
+        contention::WORKLOADS,
         waking::WORKLOADS,
         schedules::WORKLOADS,
         frame_loop::WORKLOADS,

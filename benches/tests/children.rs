@@ -24,7 +24,7 @@ fn a_child_runs_mays_program_and_an_unknown_one_is_refused() {
         assert!(run.seconds > 0.0);
         runs += 1;
     }
-    assert_eq!(runs, 7, "of each of may's programs");
+    assert_eq!(runs, 9, "of each of may's programs");
 }
 
 #[test]

@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use lexopt::{Arg, ValueExt};
 use rustfiber_benches::compare::{changes, markdown};
+use rustfiber_benches::counting::Counting;
 use rustfiber_benches::page::html;
 use rustfiber_benches::paired::{Outcome, System, measure};
 use rustfiber_benches::peers::Pools;
 use rustfiber_benches::report::{Entry, Machine, Report};
 use rustfiber_benches::suite::{Context, Size, Workload, workloads};
 use rustfiber_benches::{child, idle};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 struct Options {
     filter: String,
