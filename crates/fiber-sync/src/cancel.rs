@@ -20,7 +20,9 @@ use crate::wait::Limit;
 ///
 /// Cancelling interrupts nothing by itself. Code that may stop looks
 /// ([`CancelToken::is_cancelled`]), or waits by [`CancelToken::run`]. Clones are the same token.
-/// Waiting allocates nothing; making tokens does.
+/// Waiting allocates nothing; making tokens does. A child keeps its parent alive, and so all of its
+/// ancestors: where each step makes a child of the last step's token, the chain only grows. Make
+/// them children of one token instead.
 ///
 /// A token may have a deadline, at which it is cancelled. Blocking forms end then by themselves; so
 /// that tasks need no timers of this crate's, a deadline that has passed is otherwise seen by
