@@ -31,8 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// On a worker, `f` is called on a helper thread, where thread-locals are others, and where jobs
 /// that it spawns go to the default runtime; at most 512 threads do this, and further calls wait in
-/// line for one. Threads end when nothing has come for 10 seconds. If the system refuses the first
-/// thread, and wherever the caller is no fiber that can suspend, `f` is called in place.
+/// line for one. Threads end when nothing has come for 10 seconds. If the system refuses a thread
+/// while there are others, `f` waits in line for one of those; if there is none, and wherever the
+/// caller is no fiber that can suspend, `f` is called in place, by its own caller.
 ///
 /// # Panics
 ///
@@ -40,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Blocking
 ///
-/// Suspends the fiber until `f` has returned. In place, `f` blocks the calling thread.
+/// Suspends the fiber until `f` has returned. In place, `f` blocks the calling thread, and
+/// with it, on a worker, all of that worker's fibers.
 ///
 /// # Examples
 ///
@@ -67,8 +69,11 @@ fn call_on<F: FnOnce() -> R + Send, R: Send>(pool: &'static Pool, f: F, site: Si
     // SAFETY: this frame waits for the call before it touches either again; `f` and `R` are `Send`.
     pool.submit(unsafe { Call::new(&mut run, &done) });
     latch::wait(&done, &Wait { what: Awaited::Sync(WaitKind::Blocking), site });
-    let result = result.expect("a call that is done has a result");
-    result.unwrap_or_else(|payload| resume_unwind(payload))
+    match (result, f) {
+        (Some(result), _) => result.unwrap_or_else(|payload| resume_unwind(payload)),
+        (None, Some(f)) => f(), // no thread is to be had
+        (None, None) => unreachable!("a call that took its closure has a result"),
+    }
 }
 
 /// A call in the frame of whoever waits for it.
@@ -96,6 +101,11 @@ impl Call {
         // SAFETY: `new` promised it.
         let run = unsafe { self.run.as_mut() };
         run();
+        self.end();
+    }
+
+    /// Ends the wait for the call; whoever waited makes it where it has not been made.
+    fn end(self) {
         // SAFETY: the frame stays until the list is complete.
         let done = unsafe { self.done.as_ref() };
         // The last touch of the frame.
@@ -147,7 +157,9 @@ impl Pool {
             if state.threads == 0 {
                 // PROGRESS: there is no thread, nor one to be had; also for those that relied on
                 // this one.
-                drop(self.run_calls(state));
+                let calls = mem::take(&mut state.calls);
+                drop(state);
+                calls.into_iter().for_each(Call::end);
             }
         }
     }
@@ -284,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_thread_the_calls_run_in_place() {
+    fn without_a_thread_each_fiber_makes_its_own_call() {
         /// Another call comes while the thread is asked for, and relies on it.
         fn refuse(pool: &'static Pool) -> bool {
             while pool.state.lock().calls.len() < 2 {
@@ -293,15 +305,18 @@ mod tests {
             false
         }
         static NONE: Pool = Pool::new(1, PATIENCE, refuse);
-        let worker = thread::current().id();
-        on_a_fiber(|| {
-            let ran_on = || call_on(&NONE, || thread::current().id(), Location::caller());
-            let (one, other) = crate::join(ran_on, || {
-                yield_now();
-                ran_on()
-            });
-            assert_eq!((one, other), (thread::current().id(), thread::current().id()));
-            assert_ne!(one, worker);
-        });
+        let runtime = Runtime::builder().workers(2).build().unwrap();
+        let arrived = AtomicUsize::new(0);
+        let call_here = || {
+            arrived.fetch_add(1, SeqCst);
+            while arrived.load(SeqCst) != 2 {
+                thread::yield_now(); // does not suspend: the other is on the other worker
+            }
+            let here = || thread::current().id();
+            assert_eq!(call_on(&NONE, here, Location::caller()), here());
+        };
+        runtime.run(|| scope(|s| (0..2).for_each(|_| s.spawn(call_here))));
+        assert_eq!(threads(&NONE), 0);
+        assert!(NONE.state.lock().calls.is_empty());
     }
 }
