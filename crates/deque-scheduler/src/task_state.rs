@@ -130,6 +130,13 @@ impl TaskState {
         before & (SCHEDULED | RUNNING | COMPLETED) == 0
     }
 
+    /// Tells whether the task waits for a wake: at some moment during the call, for a report.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        // ORDERING: Relaxed; nothing follows from it.
+        self.word.load(Ordering::Relaxed) & (SCHEDULED | RUNNING | COMPLETED) == 0
+    }
+
     /// Counts one more waker. The caller has one, or is the runner.
     ///
     /// # Panics

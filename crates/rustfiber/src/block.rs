@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::worker::Worker;
 
 /// A block: two cache lines, for a job whose closure, and result if it has a handle, have up to
-/// ten words.
+/// ten words, or for a future of up to seven.
 const BLOCK: Layout = match Layout::from_size_align(128, 16) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),

@@ -1,4 +1,5 @@
-//! What every fiber is doing: recorded by its worker, read by whoever asks for a dump.
+//! What every fiber is doing: recorded by its worker, read by whoever asks for a dump. And which
+//! futures wait.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,16 +14,29 @@ use crate::latch::Wait;
 /// A place in the user's source.
 pub(crate) type Site = &'static Location<'static>;
 
-/// What all fibers of a runtime were doing when it was asked: see
-/// [`Runtime::dump`](crate::Runtime::dump). Printed, it has one line for each fiber.
+/// What all fibers of a runtime were doing when it was asked, and which futures were waiting: see
+/// [`Runtime::dump`](crate::Runtime::dump). Printed, it has one line for each fiber, and one for
+/// the waiting futures of each place where some were spawned.
 ///
-/// Each fiber was in the state shown at some moment during the call; while the runtime works, these
+/// Each was in the state shown at some moment during the call; while the runtime works, these
 /// are different moments.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
     /// The fibers that have a job, and idle ones, by worker.
     pub fibers: Vec<FiberDump>,
+    /// The futures of [`spawn_future`](crate::spawn_future()) that wait for a wake, by where they
+    /// were spawned. One that is being polled is the job of a fiber; one that was woken and has not
+    /// been polled yet is a job that waits for a worker, and not in the dump.
+    pub futures: Vec<FutureDump>,
+}
+
+/// A future that waits for a wake.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FutureDump {
+    /// Where it was spawned: the call of `spawn_future`.
+    pub spawned_at: &'static Location<'static>,
 }
 
 /// What one fiber was doing.
@@ -191,13 +205,22 @@ impl WaitKind {
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.fibers.is_empty() {
-            return f.write_str("no fibers");
+            f.write_str("no fibers")?;
         }
         for (index, fiber) in self.fibers.iter().enumerate() {
             if index != 0 {
                 writeln!(f)?;
             }
             fiber.fmt(f)?;
+        }
+        for futures in self.futures.chunk_by(|one, other| one.spawned_at == other.spawned_at) {
+            match futures {
+                [future] => write!(f, "\n{future}")?,
+                _ => {
+                    let (count, site) = (futures.len(), futures[0].spawned_at);
+                    write!(f, "\n{count} futures from {site} wait for a wake")?;
+                }
+            }
         }
         for cycle in self.deadlocks() {
             write!(f, "\ndeadlock: each waits for a mutex that the next has locked")?;
@@ -225,6 +248,12 @@ impl fmt::Display for FiberDump {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for FutureDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "future from {} waits for a wake", self.spawned_at)
     }
 }
 

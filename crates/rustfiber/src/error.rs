@@ -121,7 +121,7 @@ pub enum ShutdownError {
     TimedOut {
         /// How long was waited.
         timeout: Duration,
-        /// What every fiber was doing.
+        /// What every fiber was doing, and which futures were waiting.
         dump: Dump,
     },
     /// A job of the runtime asked for the end, and is itself still running.

@@ -33,12 +33,13 @@ mod trace;
 #[cfg(not(feature = "trace"))]
 #[path = "trace/off.rs"]
 mod trace;
+mod unfinished;
 mod worker;
 
 pub use blocking::blocking;
 pub use builder::{Builder, PinningStrategy};
 pub use counter::{Counter, Ticket};
-pub use dump::{Dump, FiberDump, FiberState, WaitKind};
+pub use dump::{Dump, FiberDump, FiberState, FutureDump, WaitKind};
 pub use error::{BuildError, FiberLimit, ShutdownError};
 pub use event::Event;
 pub use fiber_sync::{block_on, sleep, sleep_until};

@@ -23,6 +23,7 @@ use crate::latch::{self, Awaited, Wait};
 use crate::panic::{PanicHandler, abort};
 use crate::stats::{Counts, Stats};
 use crate::trace;
+use crate::unfinished::Unfinished;
 use crate::worker::Worker;
 
 /// What all workers and handles of a runtime share.
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) stacks: StackPool,
     pub(crate) blocks: Depot,
+    pub(crate) unfinished: Unfinished,
     pub(crate) panic_handler: Option<PanicHandler>,
     pub(crate) tapes: trace::Tapes,
     homes: Box<[&'static Home]>,
@@ -57,6 +59,7 @@ impl Shared {
             scheduler,
             stacks,
             blocks: Depot::new(homes.len()),
+            unfinished: Unfinished::new(homes.len()),
             panic_handler,
             tapes,
             counts: homes.iter().map(|_| CachePadded::default()).collect(),
@@ -142,7 +145,7 @@ impl Shared {
                 .and_then(|address| held.iter().find(|other| other.stack.contains(&address)));
             fibers[fiber.index].held_by = holder.map(|holder| holder.index);
         }
-        Dump { fibers }
+        Dump { fibers, futures: self.unfinished.dump() }
     }
 
     fn stats(&self) -> Stats {
@@ -249,7 +252,8 @@ impl Runtime {
         self.shared.stats()
     }
 
-    /// Returns what every fiber does now, and where. Costs them nothing.
+    /// Returns what every fiber does now, and where, and which futures wait. Costs fibers nothing;
+    /// while futures are looked through, others are neither spawned nor end.
     ///
     /// # Examples
     ///
@@ -288,7 +292,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// When the time is up: the error tells what every fiber was doing. The jobs then go on, on
+    /// When the time is up: the error tells what every fiber was doing, and which
+    /// futures wait. The jobs then go on, on
     /// threads of their own, and whatever they use stays. Also inside a job of this runtime, which
     /// cannot wait for its own end: then the shutdown has begun.
     ///

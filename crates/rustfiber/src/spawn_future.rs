@@ -6,7 +6,8 @@
 //! outcome, as for every spawned job; that one gives up the reference that they share.
 //!
 //! A future counts as one job of its runtime, from its making to its end, so the runtime outlives
-//! it: whoever wakes an unfinished future finds the runtime there.
+//! it: whoever wakes an unfinished future finds the runtime there. Meanwhile it lies in a list of
+//! that runtime, for dumps.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +18,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use deque_scheduler::{AfterRun, Job, TaskRun, TaskState, WakerDrop};
+use deque_scheduler::{AfterRun, Job, TaskRun, WakerDrop};
 use intrusive_waitlist::Completed;
 
 use crate::block::Block;
@@ -27,6 +28,7 @@ use crate::job::{JobHeader, JobKind};
 use crate::panic::{Payload, drop_quietly};
 use crate::runtime::{Runtime, Shared, current_shared};
 use crate::spawn::{Failure, JoinHandle, Outcome, SpawnHeader, discard, wake_caught};
+use crate::unfinished::TaskHeader;
 use crate::worker::Worker;
 
 /// Spawns a future on the current runtime, or on the default one outside any worker. Its workers
@@ -37,7 +39,8 @@ use crate::worker::Worker;
 /// and its handle returns [`Abandoned`].
 ///
 /// An unfinished future is an unfinished job: the end of its runtime waits for it. If that may last
-/// too long, use [`Runtime::shutdown`].
+/// too long, use [`Runtime::shutdown`]. A future that waits for a wake is in
+/// [`Runtime::dump`], and in the report of such a shutdown.
 ///
 /// # Blocking
 ///
@@ -90,6 +93,8 @@ where
 {
     let task = Task::new(future, Arc::downgrade(shared), site);
     let task = Block::new(task, Worker::current(), Some(&shared.blocks)).into_raw();
+    // SAFETY: the task is new, and its runner unlinks it before it may be freed.
+    unsafe { shared.unfinished.link(task.cast()) };
     // SAFETY: future and output are `Send`; the block stays until the task is complete, and has as
     // many tokens as its state says.
     shared.submit(unsafe { Job::new(task.cast()) });
@@ -115,8 +120,7 @@ impl Error for Abandoned {}
 /// A future as a job; see the module.
 #[repr(C)] // the header comes first
 struct Task<F: Future> {
-    header: SpawnHeader,
-    state: TaskState,
+    header: TaskHeader,
     runtime: Weak<Shared>,
     content: Content<F>,
 }
@@ -140,8 +144,7 @@ where
     fn new(future: F, runtime: Weak<Shared>, site: Site) -> Self {
         Task {
             // SAFETY: this is not a scope's.
-            header: SpawnHeader::new(unsafe { JobHeader::new(Self::KIND, site) }),
-            state: TaskState::scheduled(),
+            header: TaskHeader::new(unsafe { JobHeader::new(Self::KIND, site) }),
             runtime,
             content: Content { future: ManuallyDrop::new(future) },
         }
@@ -153,7 +156,7 @@ where
     unsafe fn run(header: NonNull<JobHeader>, worker: &Worker) {
         let this = header.cast::<Self>();
         // SAFETY: a task stays until it is complete and all references are gone.
-        let state = unsafe { &(*this.as_ptr()).state };
+        let state = unsafe { &(*this.as_ptr()).header.state };
         let outcome = match state.begin_run() {
             TaskRun::Abandoned => Err(None),
             // SAFETY: the token is this caller's, and so the future is.
@@ -207,7 +210,9 @@ where
         // From here on, wakes do nothing: they may come from the future's own destructor.
         // SAFETY: the task stays until its header is complete. Others use its state, so no
         // reference to the whole is made.
-        unsafe { &(*task).state }.complete();
+        unsafe { &(*task).header.state }.complete();
+        // SAFETY: linked when it was made; its runner, a worker of its runtime, completes it once.
+        unsafe { worker.shared.unfinished.unlink(this.cast()) };
         // SAFETY: as above; only the runner uses the content.
         let content = unsafe { &raw mut (*task).content };
         let drop_future = || {
@@ -227,7 +232,7 @@ where
         // SAFETY: the future has been dropped, and nobody reads the outcome before completion.
         unsafe { content.cast::<Outcome<F::Output>>().write(outcome) };
         // SAFETY: as above; shared, as the handle uses it too.
-        let done = unsafe { &(*task).header.done };
+        let done = unsafe { &(*task).header.spawned.done };
         // SAFETY: the task is completed once. If the handle is there, this runner does not use the
         // task from here on.
         let completed = unsafe { done.complete() };
@@ -260,7 +265,7 @@ where
         // SAFETY: a task that is complete has an outcome, which is taken once.
         let outcome = unsafe { content.cast::<Outcome<F::Output>>().read() };
         // SAFETY: the reference is the caller's.
-        if unsafe { &(*this.as_ptr()).state }.drop_waiting_side() {
+        if unsafe { &(*this.as_ptr()).header.state }.drop_waiting_side() {
             // SAFETY: it was the last.
             unsafe { Self::free(this) };
         }
@@ -298,7 +303,7 @@ where
         // SAFETY: the caller keeps the contract.
         let this = unsafe { Self::of_waker(data) };
         // SAFETY: the waker's reference, or the runner, keeps the task.
-        unsafe { &(*this.as_ptr()).state }.add_waker();
+        unsafe { &(*this.as_ptr()).header.state }.add_waker();
         Self::raw_waker(this)
     }
 
@@ -319,7 +324,7 @@ where
         // SAFETY: the caller keeps the contract.
         let this = unsafe { Self::of_waker(data) };
         // SAFETY: as in `clone_waker`.
-        if unsafe { &(*this.as_ptr()).state }.wake() {
+        if unsafe { &(*this.as_ptr()).header.state }.wake() {
             // SAFETY: the caller is to submit.
             unsafe { Self::submit(this) };
         }
@@ -332,7 +337,7 @@ where
         // SAFETY: the caller keeps the contract.
         let this = unsafe { Self::of_waker(data) };
         // SAFETY: the reference that is given up kept the task until here.
-        match unsafe { &(*this.as_ptr()).state }.drop_waker() {
+        match unsafe { &(*this.as_ptr()).header.state }.drop_waker() {
             WakerDrop::Nothing => (),
             // SAFETY: the caller is to submit.
             WakerDrop::Submit => unsafe { Self::submit(this) },
