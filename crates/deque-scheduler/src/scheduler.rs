@@ -600,8 +600,8 @@ impl WorkerQueues {
             if let Some(job) = job {
                 return Some(Find::Job(job));
             }
-            // What is for this worker alone is seen at once: nobody else looks there, so looking costs
-            // nobody a miss.
+            // What is for this worker alone is seen at once: nobody else looks there, so looking
+            // costs nobody a miss.
             for _ in 0..PAUSES_MAX.min(1 << round) {
                 spin_loop();
                 if interrupted() {
