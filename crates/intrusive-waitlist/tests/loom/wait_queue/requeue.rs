@@ -122,6 +122,30 @@ fn a_wake_goes_on_when_the_moved_waiter_gives_up() {
     });
 }
 
+/// It is behind another in the line that it was moved to, and another is left in the one it was in.
+#[test]
+fn a_moved_waiter_is_taken_out_of_the_line_that_it_is_in() {
+    model(2, || {
+        let (condition, mutex) = (queue(0), queue(0));
+        let ahead = Fiber::registered(mutex);
+        let fibers = [0; 2].map(|_| Fiber::requeued(condition, mutex));
+        assert_eq!(condition.get().wake(1), 1);
+        let behind = Fiber::registered(mutex);
+        assert_eq!(behind.get().cancel(mutex), None); // puts the others into the list
+        let waker = thread::spawn(move || mutex.get().release(1));
+        assert_eq!(fibers[0].get().cancel(condition), None, "the permit is for the one ahead");
+        waker.join().unwrap();
+        assert_eq!(condition.get().waiter_count(), 0, "the wake has gone on");
+        mutex.get().release(1);
+        for fiber in [ahead, fibers[1]] {
+            assert_eq!(fiber.get().outcome(), Some(Outcome::Granted));
+        }
+        [ahead, behind].into_iter().chain(fibers).for_each(retire);
+        finish(condition, 0);
+        finish(mutex, 0);
+    });
+}
+
 /// Before the wake, in the line of the mutex, or with the permit.
 #[test]
 fn a_moved_future_that_is_dropped_gives_back_wake_and_permit() {
