@@ -399,17 +399,20 @@ fn a_dump_tells_what_each_fiber_waits_for() {
 fn a_wait_that_must_not_suspend_parks_the_thread() {
     must_end(|| {
         let runtime = runtime_with(2);
-        let (event, done) = (AutoResetEvent::new(false), AtomicUsize::new(0));
+        let semaphore = Semaphore::new(0);
         runtime.run(|| {
             scope(|s| {
+                // By the other worker, to which it is handed over.
                 s.spawn(|| {
-                    done.store(1, Ordering::Relaxed);
-                    event.set(); // by the other worker, to which it is handed over
+                    while semaphore.waiter_count() == 0 {
+                        thread::yield_now();
+                    }
+                    semaphore.add_permits(1);
                 });
                 let before = runtime.stats().total().suspensions;
-                without_suspending(|| event.wait());
+                let permit = without_suspending(|| semaphore.acquire());
                 assert_eq!(runtime.stats().total().suspensions, before);
-                assert_eq!(done.load(Ordering::Relaxed), 1);
+                permit.expect("nobody closes it").forget();
             });
         });
     });
