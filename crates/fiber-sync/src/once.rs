@@ -1,9 +1,19 @@
 //! Values that are made once.
+//!
+//! | a cell is | `turn` | `made` | value | until |
+//! |---|---|---|---|---|
+//! | empty | one permit | open | none | somebody takes the turn |
+//! | being made | none | open | none | its maker succeeds, or leaves the turn to the next |
+//! | made | closed | closed | there | for ever; the value was first |
+//!
+//! Who would make the value waits for the turn; who only wants it waits in a line of its own, as at
+//! the head of the other it would hold up those who make it.
 
 use std::fmt;
 use std::mem;
 use std::ops::Deref;
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
@@ -14,7 +24,7 @@ use crate::wait::{self, Limit};
 /// A value that is made once, by the first who needs it; the others wait meanwhile.
 ///
 /// If making it fails, panics, or is a future that is dropped, the next in line makes it: there is
-/// no poisoning. Making it must not need it, or it waits for ever. 40 bytes and a [`OnceLock`];
+/// no poisoning. Making it must not need it, or it waits for ever. 80 bytes and a [`OnceLock`];
 /// waiting allocates nothing.
 ///
 /// # Examples
@@ -31,7 +41,9 @@ use crate::wait::{self, Limit};
 pub struct OnceCell<T> {
     value: OnceLock<T>,
     /// One permit: the right, and the turn, to make the value. Closed when there is one.
-    queue: WaitQueue,
+    turn: WaitQueue,
+    /// Closed when there is a value.
+    made: WaitQueue,
 }
 
 const WHAT: &str = "OnceCell";
@@ -41,7 +53,13 @@ impl<T> OnceCell<T> {
         /// Creates a cell without a value.
         #[must_use]
         pub const fn new() -> Self {
-            OnceCell { value: OnceLock::new(), queue: WaitQueue::new(1) }
+            Self::with(OnceLock::new())
+        }
+    }
+
+    const_fn! {
+        const fn with(value: OnceLock<T>) -> Self {
+            OnceCell { value, turn: WaitQueue::new(1), made: WaitQueue::new(0) }
         }
     }
 
@@ -49,6 +67,62 @@ impl<T> OnceCell<T> {
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
+    }
+
+    /// Returns the value; waits until somebody else has made it, or set it.
+    ///
+    /// # Blocking
+    ///
+    /// Suspends the fiber, or parks the plain thread; for ever if nobody makes the value.
+    #[inline]
+    #[track_caller]
+    pub fn wait(&self) -> &T {
+        match self.wait_within(Limit::Never) {
+            Some(value) => value,
+            None => unreachable!("without a limit"),
+        }
+    }
+
+    /// As [`OnceCell::wait`], for tasks.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any time.
+    pub async fn wait_async(&self) -> &T {
+        if self.get().is_none() {
+            let _closed = self.made.wait().await;
+        }
+        self.made()
+    }
+
+    /// As [`OnceCell::wait`], but gives up after `timeout`: `None`.
+    ///
+    /// # Blocking
+    ///
+    /// As [`OnceCell::wait`], for at most about `timeout`.
+    #[track_caller]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<&T> {
+        self.wait_within(Limit::After(timeout))
+    }
+
+    /// As [`OnceCell::wait_timeout`], with the moment at which to give up.
+    ///
+    /// # Blocking
+    ///
+    /// As [`OnceCell::wait`], at most until about `deadline`.
+    #[track_caller]
+    pub fn wait_deadline(&self, deadline: Instant) -> Option<&T> {
+        self.wait_within(Limit::At(deadline))
+    }
+
+    #[inline]
+    #[track_caller]
+    fn wait_within(&self, limit: Limit) -> Option<&T> {
+        if self.get().is_none() {
+            // Where the value and the end of time meet, the value wins.
+            wait::until_closed(&self.made, WHAT, limit);
+        }
+        self.get()
     }
 
     /// Returns the value, if it has been made.
@@ -159,7 +233,7 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.get() {
             return Ok(value);
         }
-        let outcome = self.queue.acquire(1).await;
+        let outcome = self.turn.acquire(1).await;
         match Turn::of(self, outcome != Outcome::Closed) {
             Some(turn) => Ok(turn.finish(make().await?)),
             None => Ok(self.made()),
@@ -178,11 +252,11 @@ impl<T> OnceCell<T> {
     /// Waits for the turn to make the value. None: it has been made.
     #[track_caller]
     fn turn(&self) -> Option<Turn<'_, T>> {
-        Turn::of(self, wait::acquire(&self.queue, 1, WHAT, Limit::Never).is_ok())
+        Turn::of(self, wait::acquire(&self.turn, 1, WHAT, Limit::Never).is_ok())
     }
 
     fn made(&self) -> &T {
-        self.get().expect("the value is there before the queue is closed")
+        self.get().expect("the value is there before the queues are closed")
     }
 }
 
@@ -205,14 +279,14 @@ impl<'a, T> Turn<'a, T> {
         let cell = self.cell;
         mem::forget(self);
         let value = cell.value.get_or_init(|| value);
-        cell.queue.close();
+        wait::close_both(&cell.turn, &cell.made);
         value
     }
 }
 
 impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        self.cell.queue.release(1);
+        self.cell.turn.release(1);
     }
 }
 
@@ -224,7 +298,7 @@ impl<T> Default for OnceCell<T> {
 
 impl<T> From<T> for OnceCell<T> {
     fn from(value: T) -> Self {
-        OnceCell { value: OnceLock::from(value), queue: WaitQueue::new(1) }
+        OnceCell::with(OnceLock::from(value))
     }
 }
 

@@ -85,6 +85,18 @@ pub(crate) fn until_closed(queue: &WaitQueue, what: &'static str, limit: Limit) 
         || BlockingWait::new(queue, Need::Wake, what, limit.deadline()).block().is_some()
 }
 
+/// Closes two queues; a panic of a waker comes out when both are closed.
+pub(crate) fn close_both(one: &WaitQueue, other: &WaitQueue) {
+    struct Close<'a>(&'a WaitQueue);
+    impl Drop for Close<'_> {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+    let _other = Close(other);
+    one.close();
+}
+
 /// Waits within the limit until `is_over`. Returns whether it is. Whoever makes it so calls
 /// [`WaitQueue::wake_all`] then. What is over stays over.
 #[track_caller]

@@ -174,6 +174,9 @@ fn a_cell_allocates_nothing() {
         assert!(making.as_mut().poll(&mut context).is_pending());
         let waits = cell.get_or_init_async(|| std::future::ready(1));
         assert!(pin!(waits).poll(&mut context).is_pending());
+        assert!(cell.wait_timeout(AT_ONCE).is_none());
+        let cell = OnceCell::new();
+        wait_as_task(cell.wait_async(), || cell.set(1).unwrap());
     });
 }
 

@@ -214,6 +214,25 @@ fn who_fails_to_make_a_value_leaves_the_turn() {
 }
 
 #[test]
+fn who_waits_for_a_value_sees_it_whole() {
+    for as_task in [false, true] {
+        model(4, move || {
+            let cell = Arc::new(OnceCell::<Data>::new());
+            let make = |cell: &OnceCell<Data>| {
+                assert!(cell.get_or_try_init(|| Err(())).is_err());
+                let data = Data::default();
+                data.write(1);
+                assert!(cell.set(data).is_ok());
+            };
+            beside(&cell, make, |cell| {
+                let data = if as_task { block_on(cell.wait_async()) } else { cell.wait() };
+                assert_eq!(data.read(), 1);
+            });
+        });
+    }
+}
+
+#[test]
 fn a_value_is_received_or_the_channel_closed() {
     for closes_first in [false, true] {
         model(4, move || {

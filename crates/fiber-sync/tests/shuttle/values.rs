@@ -174,14 +174,19 @@ fn a_oneshot_delivers_or_closes() {
     });
 }
 
-/// Makers fail, are dropped, or succeed; the value is made once, and all get it.
+/// Makers fail, are dropped, or succeed; the value is made once, and all get it, also who waits for
+/// others to make it.
 #[test]
 fn a_cell_is_made_once() {
     check(4_000, || {
         let cell = Arc::new(OnceCell::new());
         let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        kinds::run(4, move |index, kind| {
+        kinds::run(5, move |index, kind| {
             use std::sync::atomic::Ordering::Relaxed;
+            if index == 4 {
+                assert!(cell.wait_deadline(at_once()).is_none_or(|value| *value == 0));
+                return assert_eq!(cell.wait(), &0);
+            }
             let make = || {
                 shuttle::thread::yield_now();
                 (thread_rng().gen_bool(0.5) || index == 3)

@@ -155,5 +155,9 @@ fn the_turn_to_make_a_value_goes_on() {
         assert_eq!(cell.get(), None);
         let value = pin!(cell.get_or_init_async(|| async { 2 }));
         assert_eq!(block_on(value), &2, "{point:?}");
+
+        let cell = OnceCell::new();
+        drop_at(point, cell.wait_async(), || cell.set(1).unwrap());
+        assert_eq!(cell.wait(), &1, "{point:?}");
     }
 }

@@ -2,10 +2,14 @@ use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fiber_sync::{Lazy, OnceCell};
 
 use crate::common::{Task, as_fiber, as_thread_and_fiber, block_on};
+
+const SOON: Duration = Duration::from_millis(5);
+const FAR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_value_is_made_once() {
@@ -63,6 +67,52 @@ fn whoever_waits_gets_the_value_that_is_made() {
         assert_eq!(making.poll(), Some(&7));
         assert_eq!(waiting.poll(), Some(&7));
         assert_eq!(cell.get_or_init(|| 9), &7);
+    });
+}
+
+#[test]
+fn who_waits_for_others_gets_what_they_make() {
+    let rounds = if cfg!(rustfiber_tsan) { 20 } else { 300 };
+    for _ in 0..rounds {
+        let cell = OnceCell::new();
+        thread::scope(|s| {
+            s.spawn(|| assert_eq!(cell.wait(), &1));
+            s.spawn(|| as_fiber(|| assert_eq!(cell.wait_timeout(FAR), Some(&1))));
+            s.spawn(|| assert_eq!(block_on(cell.wait_async()), &1));
+            assert_eq!(cell.get_or_try_init(|| Err(())), Err(()));
+            assert_eq!(cell.get_or_init(|| 1), &1);
+        });
+    }
+}
+
+/// Neither does the turn go to who only waits, nor does it wait behind them.
+#[test]
+fn who_waits_for_others_does_not_hold_them_up() {
+    as_thread_and_fiber(|| {
+        let cell = OnceCell::new();
+        let mut waiting = Task::waiting(cell.wait_async());
+        assert_eq!(cell.get_or_try_init(|| Err("no")), Err("no"));
+        assert!(waiting.poll().is_none() && waiting.wake_count() == 0);
+        let making = Task::waiting(cell.get_or_init_async(pending));
+        drop(making);
+        assert!(waiting.poll().is_none() && waiting.wake_count() == 0);
+        assert_eq!(cell.set(1), Ok(()));
+        assert_eq!((waiting.wake_count(), waiting.poll()), (1, Some(&1)));
+        assert_eq!((cell.wait(), cell.wait_timeout(SOON)), (&1, Some(&1)));
+        assert_eq!(block_on(cell.wait_async()), &1);
+    });
+}
+
+#[test]
+fn who_waits_for_others_may_give_up() {
+    as_thread_and_fiber(|| {
+        let cell = OnceCell::<u8>::new();
+        let start = Instant::now();
+        assert_eq!(cell.wait_timeout(SOON), None);
+        assert!(start.elapsed() >= SOON);
+        assert_eq!(cell.wait_deadline(start), None);
+        assert_eq!(cell.get_or_init(|| 1), &1);
+        assert_eq!((cell.wait_timeout(SOON), cell.wait_deadline(start)), (Some(&1), Some(&1)));
     });
 }
 

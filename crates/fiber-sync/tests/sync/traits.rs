@@ -25,7 +25,7 @@ fn primitives_are_compact() {
         assert_eq!(size_of::<ManualResetEvent>(), 48);
         assert_eq!(size_of::<WaitGroup>(), 48);
         assert_eq!(size_of::<Barrier>(), 56);
-        assert_eq!(size_of::<OnceCell<u32>>(), 48);
+        assert_eq!(size_of::<OnceCell<u32>>(), 88);
         assert_eq!(size_of::<Waiter>(), 64);
     }
 }
@@ -98,6 +98,7 @@ fn a_cell_goes_where_its_value_goes() {
     is_send_and_sync::<Lazy<u8, Box<dyn FnOnce() -> u8 + Send>>>();
     let cell = OnceCell::new();
     is_value_send(&cell.get_or_init_async(|| std::future::ready(1)));
+    is_value_send(&cell.wait_async());
 }
 
 #[test]
