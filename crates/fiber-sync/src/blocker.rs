@@ -159,9 +159,17 @@ impl<'a> BlockingWait<'a> {
             "blocker contract: a wait without a deadline was given up"
         );
         if let Some(payload) = self.panic.take() {
-            if let (Need::WakeThenPermitOf(other), Some(Outcome::Granted)) = (self.need, outcome) {
-                other.release(1);
+            /// Released while unwinding: so another waker's panic does not take the first's place.
+            struct Granted<'a>(&'a WaitQueue);
+            impl Drop for Granted<'_> {
+                fn drop(&mut self) {
+                    self.0.release(1);
+                }
             }
+            let _granted = match (self.need, outcome) {
+                (Need::WakeThenPermitOf(other), Some(Outcome::Granted)) => Some(Granted(other)),
+                _ => None,
+            };
             panic::resume_unwind(payload);
         }
         outcome

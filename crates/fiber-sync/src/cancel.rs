@@ -1,6 +1,5 @@
 //! Telling others to stop: tokens, and waits that end early.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
@@ -14,7 +13,7 @@ use intrusive_waitlist::WaitQueue;
 
 use crate::block_on::block_on_until;
 use crate::blocker::{BlockingWait, Need};
-use crate::wait::Limit;
+use crate::wait::{Limit, suppress};
 
 /// A wish to stop, made once, and seen by all who have the token or a child of it.
 ///
@@ -274,12 +273,6 @@ impl CancelToken {
         })
         .await
     }
-}
-
-/// Drops a panic that comes after the first. Its destructor may panic too; what comes of that is
-/// leaked.
-fn suppress(payload: Box<dyn Any + Send>) {
-    panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
 }
 
 /// The earlier of two moments, of which none means never.

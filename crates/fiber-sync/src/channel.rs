@@ -10,6 +10,9 @@
 //!
 //! Waiting allocates nothing; making a channel does, and so does the growth of an unbounded one.
 //!
+//! A panic of a waker comes out of a `send` when the value has been sent, and out of a `close` when
+//! everybody has been woken; it never comes out of a `recv`.
+//!
 //! ```
 //! use fiber_sync::channel;
 //!
@@ -24,6 +27,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem;
+use std::panic;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -89,6 +93,14 @@ struct Room {
     capacity: usize,
 }
 
+impl Room {
+    /// Frees a place. A panic of the waker of a sender would take the received value along, so it
+    /// goes no further.
+    fn vacate(&self) {
+        panic::catch_unwind(|| self.free.release(1)).unwrap_or_else(wait::suppress);
+    }
+}
+
 const SENDER: &str = "channel::Sender";
 const RECEIVER: &str = "channel::Receiver";
 
@@ -115,17 +127,17 @@ impl<T> Channel<T> {
     fn pop(&self) -> Result<T, Closed> {
         let value = self.buffer().values.pop_front().ok_or(Closed)?;
         if let Some(room) = &self.room {
-            room.free.release(1);
+            room.vacate();
         }
         Ok(value)
     }
 
     fn close(&self) {
         self.buffer().is_closed = true;
-        if let Some(room) = &self.room {
-            room.free.close();
+        match &self.room {
+            Some(room) => wait::close_both(&room.free, &self.filled),
+            None => _ = self.filled.close(),
         }
-        self.filled.close();
     }
 }
 
@@ -409,9 +421,12 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         // ORDERING: Relaxed, as for senders.
         if self.channel.receiver_count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.channel.close();
+            let mut buffer = self.channel.buffer();
+            buffer.is_closed = true;
             // Not later, with the last sender; and not under the lock.
-            let unreceived = mem::take(&mut self.channel.buffer().values);
+            let unreceived = mem::take(&mut buffer.values);
+            drop(buffer);
+            self.channel.close(); // may panic
             drop(unreceived);
         }
     }

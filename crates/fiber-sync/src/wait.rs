@@ -1,5 +1,8 @@
 //! What the primitives have in common: how long to wait, and waiting on a queue in both forms.
 
+use std::any::Any;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -95,6 +98,12 @@ pub(crate) fn close_both(one: &WaitQueue, other: &WaitQueue) {
     }
     let _other = Close(other);
     one.close();
+}
+
+/// Drops the panic of a waker that nobody is to hear; its message has been printed. Its destructor
+/// may panic too; what comes of that is leaked.
+pub(crate) fn suppress(payload: Box<dyn Any + Send>) {
+    panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(mem::forget);
 }
 
 /// Waits within the limit until `is_over`. Returns whether it is. Whoever makes it so calls

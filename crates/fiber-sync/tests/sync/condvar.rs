@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -197,16 +197,16 @@ fn a_notification_in_time_is_no_timeout() {
 
 #[test]
 fn a_waker_that_panics_at_the_unlock_is_heard_after_the_wait() {
-    struct Panics;
+    struct Panics(&'static str);
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            panic!("a waker");
+            resume_unwind(Box::new(self.0));
         }
     }
     as_thread_and_fiber(|| {
         let (mutex, changed) = (Mutex::new(()), Condvar::new());
         let guard = mutex.lock();
-        let waker = Waker::from(Arc::new(Panics));
+        let [waker, other] = ["a waker", "another"].map(|text| Waker::from(Arc::new(Panics(text))));
         let mut task = Box::pin(mutex.lock_async());
         assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         let wait = catch_unwind(AssertUnwindSafe(|| changed.wait_timeout(guard, SOON).1));
@@ -219,11 +219,16 @@ fn a_waker_that_panics_at_the_unlock_is_heard_after_the_wait() {
         let mut task = Box::pin(mutex.lock_async());
         assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         thread::scope(|s| {
-            s.spawn(|| {
+            let next = s.spawn(|| {
                 wait_until(|| changed.notify_one());
+                let mut next = Box::pin(mutex.lock_async());
+                assert!(next.as_mut().poll(&mut Context::from_waker(&other)).is_pending());
                 drop(task);
+                next
             });
-            assert!(catch_unwind(AssertUnwindSafe(|| changed.wait(guard))).is_err());
+            let wait = catch_unwind(AssertUnwindSafe(|| _ = changed.wait(guard)));
+            assert_eq!(wait.unwrap_err().downcast_ref(), Some(&"a waker"), "the first is heard");
+            drop(next.join());
         });
         assert!(!mutex.is_locked());
     });

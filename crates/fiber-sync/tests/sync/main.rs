@@ -20,3 +20,4 @@ mod semaphore;
 mod traits;
 mod unfair;
 mod wait_group;
+mod wakers;

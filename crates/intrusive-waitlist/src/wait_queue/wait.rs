@@ -72,6 +72,9 @@ impl<'a> Wait<'a> {
             Registration::Registered => Stage::Registered,
             Registration::Ready(outcome) => Stage::Ready(outcome),
         };
+        if let Stage::Ready(_) = self.stage {
+            self.waiter.forget_waker();
+        }
     }
 }
 

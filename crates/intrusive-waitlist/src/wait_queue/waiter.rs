@@ -159,6 +159,10 @@ impl Waiter {
         let outcome = self.finish_update();
         // Not earlier: it is somebody else's code, and may panic.
         drop(stale);
+        if outcome.is_ready() {
+            // SAFETY: the wait is over, so the node is the owner's.
+            drop(unsafe { self.handle.replace(None) });
+        }
         outcome
     }
 
@@ -179,6 +183,13 @@ impl Waiter {
         let handle = Some(Handle::Task(waker.clone()));
         // SAFETY: `&mut self`, and not registered.
         drop(unsafe { self.handle.replace(handle) });
+    }
+
+    /// Drops the waker, if there is one. Not later, where its panic would take along what the wait
+    /// was granted.
+    pub(super) fn forget_waker(&mut self) {
+        // SAFETY: `&mut self`, and not registered.
+        drop(unsafe { self.handle.replace(None) });
     }
 
     /// Parks the calling OS thread until the wait is over.
