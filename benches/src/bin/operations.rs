@@ -6,7 +6,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustfiber::sync::AutoResetEvent;
+use rustfiber::sync::{AutoResetEvent, channel};
 use rustfiber::{Counter, Event, Runtime, join, scope, spawn, yield_now};
 
 struct Counting;
@@ -91,6 +91,29 @@ const OPERATIONS: &[Operation] = &[
                     ping.wait();
                     pong.set()
                 })
+            },
+        );
+    }),
+    // A value sent to a fiber that waits for it: a suspension, a wake and a resumption.
+    ("channel", |count| {
+        // With the memory of a value, which is not the operation's, as the channel itself is not.
+        let warm = || {
+            let (sender, receiver) = channel::unbounded();
+            sender.send(0).expect("it is received");
+            assert_eq!(receiver.recv(), Ok(0));
+            ALLOCATIONS.fetch_sub(2, Ordering::Relaxed);
+            (sender, receiver)
+        };
+        let ((ping, pinged), (pong, ponged)) = (warm(), warm());
+        join(
+            move || {
+                for number in 0..count / 2 {
+                    ping.send(number).expect("it is received");
+                    assert_eq!(ponged.recv(), Ok(number));
+                }
+            },
+            move || {
+                pinged.iter().for_each(|number| pong.send(number).expect("it is received"));
             },
         );
     }),

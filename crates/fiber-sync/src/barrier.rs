@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::blocker::Primitive;
 use crate::primitive::{AtomicU64, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
@@ -47,7 +48,7 @@ impl BarrierWaitResult {
     }
 }
 
-const WHAT: &str = "Barrier";
+const WHAT: Primitive = Primitive::Barrier;
 
 const fn state(generation: u32, arrived: u32) -> u64 {
     (generation as u64) << 32 | arrived as u64

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use intrusive_waitlist::WaitQueue;
 
-use crate::blocker::{self, BlockingWait, Need};
+use crate::blocker::{self, BlockingWait, Need, Primitive};
 
 /// Runs a future to its end, and returns what it returns.
 ///
@@ -64,7 +64,8 @@ pub(crate) fn block_on_until<F: Future>(future: F, deadline: Option<Instant>) ->
             // It has been woken, so it is polled once more.
             is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         } else {
-            let wait = BlockingWait::new(&signal.0.woken, Need::Permits(1), "block_on", deadline);
+            let wait =
+                BlockingWait::new(&signal.0.woken, Need::Permits(1), Primitive::BlockOn, deadline);
             let _woken = wait.block()?;
         }
     }

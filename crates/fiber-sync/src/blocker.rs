@@ -102,12 +102,35 @@ pub(crate) fn yield_now() {
     }
 }
 
+/// What of this crate a caller waits on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is named after its type, module or function")]
+pub enum Primitive {
+    AutoResetEvent,
+    Barrier,
+    BlockOn,
+    CancelToken,
+    ChannelReceiver,
+    ChannelSender,
+    Condvar,
+    ManualResetEvent,
+    Mutex,
+    OnceCell,
+    OneshotReceiver,
+    OneshotSender,
+    RwLock,
+    Semaphore,
+    Sleep,
+    WaitGroup,
+}
+
 /// One wait of a blocking form, for a [`Blocker`] to carry out.
 pub struct BlockingWait<'a> {
     queue: &'a WaitQueue,
     need: Need<'a>,
     deadline: Option<Instant>,
-    what: &'static str,
+    what: Primitive,
     site: &'static Location<'static>,
     owner: Option<&'a Owner>,
     /// Runs once the waiter is in the queue.
@@ -129,7 +152,7 @@ impl<'a> BlockingWait<'a> {
     pub(crate) fn new(
         queue: &'a WaitQueue,
         need: Need<'a>,
-        what: &'static str,
+        what: Primitive,
         deadline: Option<Instant>,
     ) -> Self {
         let (site, panic) = (Location::caller(), Cell::new(None));
@@ -149,6 +172,7 @@ impl<'a> BlockingWait<'a> {
     }
 
     /// Waits as the thread's blocker sees fit. Nothing comes back only if there is a deadline.
+    #[inline]
     pub(crate) fn block(self) -> Option<Outcome> {
         let outcome = match BLOCKER.get() {
             Some(blocker) => blocker.block(&self),
@@ -177,24 +201,28 @@ impl<'a> BlockingWait<'a> {
 
     /// Returns when to give up; `None`: never.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Returns what is waited on: a type of this crate.
+    /// Returns what is waited on.
     #[must_use]
-    pub fn what(&self) -> &'static str {
+    #[inline]
+    pub fn what(&self) -> Primitive {
         self.what
     }
 
     /// Returns where the blocking form was called.
     #[must_use]
+    #[inline]
     pub fn site(&self) -> &'static Location<'static> {
         self.site
     }
 
     /// Returns who keeps the caller waiting, if this is a wait for a mutex.
     #[must_use]
+    #[inline]
     pub fn owner(&self) -> Option<&'a Owner> {
         self.owner
     }
@@ -214,6 +242,7 @@ impl<'a> BlockingWait<'a> {
     /// dropped, nor be accessed but by shared reference, until its [`Waiter::outcome`] is there or
     /// [`BlockingWait::cancel`] has taken it out; nor may this wait's [`Blocker::block`] return.
     /// The waiter must be fresh.
+    #[inline]
     pub unsafe fn register(&self, waiter: &Waiter) -> Registration {
         let registration = match self.need {
             // SAFETY: the caller keeps the same contract; the queue is borrowed for longer than
@@ -298,7 +327,8 @@ mod tests {
         let queue = WaitQueue::new(0);
         // The permit comes between the registration and the look at the clock.
         let grant = || queue.release(1);
-        let wait = BlockingWait::new(&queue, Need::Permits(1), "test", Some(Instant::now()));
+        let wait =
+            BlockingWait::new(&queue, Need::Permits(1), Primitive::Semaphore, Some(Instant::now()));
         assert_eq!(wait.after_registration(&grant).park_thread(), Some(Outcome::Granted));
         assert_eq!(queue.available_permits(), 0);
     }

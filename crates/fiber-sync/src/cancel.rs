@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 
 use crate::block_on::block_on_until;
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::wait::{Limit, suppress};
 
 /// A wish to stop, made once, and seen by all who have the token or a child of it.
@@ -69,7 +69,7 @@ struct Children {
     nodes: Vec<Weak<Node>>,
 }
 
-const WHAT: &str = "CancelToken";
+const WHAT: Primitive = Primitive::CancelToken;
 
 impl CancelToken {
     /// Creates a token that is cancelled by [`CancelToken::cancel`] only.

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::blocker::Primitive;
 use crate::error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
 use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wait::{self, Limit};
@@ -101,8 +102,8 @@ impl Room {
     }
 }
 
-const SENDER: &str = "channel::Sender";
-const RECEIVER: &str = "channel::Receiver";
+const SENDER: Primitive = Primitive::ChannelSender;
+const RECEIVER: Primitive = Primitive::ChannelReceiver;
 
 impl<T> Channel<T> {
     /// Nothing panics under this lock.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::mutex::MutexGuard;
 use crate::primitive::const_fn;
 use crate::wait::Limit;
@@ -73,7 +73,7 @@ impl WaitTimeoutResult {
     }
 }
 
-const WHAT: &str = "Condvar";
+const WHAT: Primitive = Primitive::Condvar;
 
 impl Condvar {
     const_fn! {

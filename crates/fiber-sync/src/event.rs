@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::blocker::Primitive;
 use crate::primitive::{AtomicUsize, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
@@ -33,7 +34,7 @@ pub struct ManualResetEvent {
 
 const SET: usize = 1;
 const ONE_MORE_TIME: usize = 2;
-const MANUAL: &str = "ManualResetEvent";
+const MANUAL: Primitive = Primitive::ManualResetEvent;
 
 impl ManualResetEvent {
     const_fn! {
@@ -159,7 +160,7 @@ pub struct AutoResetEvent {
     queue: WaitQueue,
 }
 
-const AUTO: &str = "AutoResetEvent";
+const AUTO: Primitive = Primitive::AutoResetEvent;
 
 impl AutoResetEvent {
     const_fn! {

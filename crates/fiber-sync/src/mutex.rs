@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::owner::Owner;
 use crate::primitive::const_fn;
 use crate::wait::Limit;
@@ -50,7 +50,7 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // so `T` changes threads but is never shared.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-const WHAT: &str = "Mutex";
+const WHAT: Primitive = Primitive::Mutex;
 
 impl<T> Mutex<T> {
     const_fn! {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::blocker::Primitive;
 use crate::primitive::{Mutex, OnceLock, const_fn};
 use crate::wait::{self, Limit};
 
@@ -46,7 +47,7 @@ pub struct OnceCell<T> {
     made: WaitQueue,
 }
 
-const WHAT: &str = "OnceCell";
+const WHAT: Primitive = Primitive::OnceCell;
 
 impl<T> OnceCell<T> {
     const_fn! {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::blocker::Primitive;
 use crate::error::{Closed, SendError, TimeoutError, TryError};
 use crate::primitive::{Mutex, MutexGuard};
 use crate::wait::{self, Limit};
@@ -48,8 +49,8 @@ struct Slot<T> {
     is_refused: bool,
 }
 
-const SENDER: &str = "oneshot::Sender";
-const RECEIVER: &str = "oneshot::Receiver";
+const SENDER: Primitive = Primitive::OneshotSender;
+const RECEIVER: Primitive = Primitive::OneshotReceiver;
 
 impl<T> Channel<T> {
     /// Nothing panics under this lock.

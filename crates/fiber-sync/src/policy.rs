@@ -6,7 +6,7 @@ use std::pin::pin;
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::error::{Closed, TimeoutError, TryError};
 use crate::primitive::{AtomicUsize, Ordering, const_fn};
 use crate::wait::{self, Limit};
@@ -52,7 +52,7 @@ pub(crate) trait Permits: Send + Sync {
 }
 
 /// How waits on semaphores are named.
-const WHAT: &str = "Semaphore";
+const WHAT: Primitive = Primitive::Semaphore;
 
 impl Fair {
     const_fn! {

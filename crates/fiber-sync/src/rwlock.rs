@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 
+use crate::blocker::Primitive;
 use crate::primitive::const_fn;
 use crate::wait::{self, Limit};
 
@@ -56,7 +57,7 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 const MAX_READERS: usize = WaitQueue::MAX_PERMITS;
 const READ: usize = 1;
 const WRITE: usize = MAX_READERS;
-const WHAT: &str = "RwLock";
+const WHAT: Primitive = Primitive::RwLock;
 
 impl<T> RwLock<T> {
     const_fn! {

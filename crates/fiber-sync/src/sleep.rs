@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::wait::Limit;
 
-const WHAT: &str = "sleep";
+const WHAT: Primitive = Primitive::Sleep;
 
 /// Waits for at least `duration`.
 ///

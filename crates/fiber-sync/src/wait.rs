@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::{Outcome, Wait};
 
-use crate::blocker::{BlockingWait, Need};
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::error::{Closed, TimeoutError};
 
 /// How long a blocking form waits.
@@ -23,6 +23,7 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// Asks the clock only where a wait begins. A time past the end of time is no limit.
+    #[inline]
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Limit::Never => None,
@@ -43,7 +44,7 @@ impl Limit {
 pub(crate) fn acquire(
     queue: &WaitQueue,
     permits: usize,
-    what: &'static str,
+    what: Primitive,
     limit: Limit,
 ) -> Result<(), TimeoutError> {
     let outcome = match queue.try_acquire(permits) {
@@ -83,7 +84,7 @@ impl Future for PermitWait<'_> {
 
 /// Waits within the limit until `queue` is closed. Returns whether it is.
 #[track_caller]
-pub(crate) fn until_closed(queue: &WaitQueue, what: &'static str, limit: Limit) -> bool {
+pub(crate) fn until_closed(queue: &WaitQueue, what: Primitive, limit: Limit) -> bool {
     queue.is_closed()
         || BlockingWait::new(queue, Need::Wake, what, limit.deadline()).block().is_some()
 }
@@ -111,7 +112,7 @@ pub(crate) fn suppress(payload: Box<dyn Any + Send>) {
 #[track_caller]
 pub(crate) fn until(
     queue: &WaitQueue,
-    what: &'static str,
+    what: Primitive,
     limit: Limit,
     is_over: impl Fn() -> bool,
 ) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
 
+use crate::blocker::Primitive;
 use crate::primitive::{AtomicU64, Ordering, const_fn};
 use crate::wait::{self, Limit};
 
@@ -38,7 +39,7 @@ pub struct WaitGroup {
     queue: WaitQueue,
 }
 
-const WHAT: &str = "WaitGroup";
+const WHAT: Primitive = Primitive::WaitGroup;
 
 fn count(state: u64) -> u32 {
     (state >> 32) as u32

@@ -30,6 +30,7 @@ unsafe impl Blocker for Fibers {
 
 impl Worker {
     /// Suspends the running fiber, which must be able to, until the wait is over.
+    #[inline(always)] // one frame less to return from after a switch; see `worker::suspend`
     fn suspend_on(&self, sync: &BlockingWait<'_>, wait: &Wait) -> Option<Outcome> {
         let record = self.current.get().expect("a fiber that suspends runs");
         record.activity.set_waiting(wait);

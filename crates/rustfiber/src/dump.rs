@@ -8,6 +8,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use fiber_sync::blocker::Primitive;
+
 use crate::clock::{instant_of, ns_of};
 use crate::latch::Wait;
 
@@ -182,21 +184,22 @@ impl WaitKind {
         WaitKind::Other,
     ];
 
-    /// Returns the kind of a wait of `fiber-sync`, by the name that it gives.
-    pub(crate) fn of_sync(what: &str) -> WaitKind {
+    /// Returns the kind of a wait of `fiber-sync`.
+    #[inline]
+    pub(crate) fn of_sync(what: Primitive) -> WaitKind {
         match what {
-            "AutoResetEvent" | "ManualResetEvent" => WaitKind::Event,
-            "Semaphore" => WaitKind::Semaphore,
-            "Mutex" => WaitKind::Mutex,
-            "RwLock" => WaitKind::RwLock,
-            "Condvar" => WaitKind::Condvar,
-            "Barrier" => WaitKind::Barrier,
-            "WaitGroup" => WaitKind::WaitGroup,
-            "OnceCell" => WaitKind::OnceCell,
-            "channel::Sender" | "channel::Receiver" => WaitKind::Channel,
-            "oneshot::Sender" | "oneshot::Receiver" => WaitKind::Oneshot,
-            "block_on" => WaitKind::Future,
-            "sleep" => WaitKind::Sleep,
+            Primitive::AutoResetEvent | Primitive::ManualResetEvent => WaitKind::Event,
+            Primitive::Semaphore => WaitKind::Semaphore,
+            Primitive::Mutex => WaitKind::Mutex,
+            Primitive::RwLock => WaitKind::RwLock,
+            Primitive::Condvar => WaitKind::Condvar,
+            Primitive::Barrier => WaitKind::Barrier,
+            Primitive::WaitGroup => WaitKind::WaitGroup,
+            Primitive::OnceCell => WaitKind::OnceCell,
+            Primitive::ChannelSender | Primitive::ChannelReceiver => WaitKind::Channel,
+            Primitive::OneshotSender | Primitive::OneshotReceiver => WaitKind::Oneshot,
+            Primitive::BlockOn => WaitKind::Future,
+            Primitive::Sleep => WaitKind::Sleep,
             _ => WaitKind::Other,
         }
     }

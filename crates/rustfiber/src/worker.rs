@@ -313,6 +313,7 @@ impl Worker {
     }
 
     /// Runs a job on a loop fiber; on the native stack when there is no stack for one.
+    #[inline(never)] // the switchboard has one switch in line
     fn start(&self, job: Job) -> bool {
         match self.loop_fiber() {
             Some(fiber) => self.resume(fiber, Order::Run(job)),
@@ -354,6 +355,7 @@ impl Worker {
     }
 
     /// Switches to a fiber until it comes back. True: it yielded.
+    #[inline(always)] // the switchboard, too, returns from no frame after a switch
     fn resume(&self, record: &'static FiberRecord, order: Order) -> bool {
         if matches!(order, Order::GoOn) {
             self.note_resumption(record);
@@ -400,6 +402,7 @@ impl Worker {
         }
     }
 
+    #[cold]
     fn recycle(&self, record: &'static FiberRecord) {
         // SAFETY: only this worker touches the cell; the fiber has finished.
         let fiber = unsafe { (*record.fiber.get()).take() };

@@ -12,7 +12,9 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-use fiber_sync::blocker::{Blocker, BlockingWait, FiberHandle, Outcome, Registration, Waiter};
+use fiber_sync::blocker::{
+    Blocker, BlockingWait, FiberHandle, Outcome, Primitive, Registration, Waiter,
+};
 
 /// Runs a future on the calling thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -81,7 +83,7 @@ impl<'a, T> Task<'a, T> {
 thread_local! {
     /// Waits that the thread's blocker has carried out, and what they were.
     pub(crate) static BLOCKED: Cell<usize> = const { Cell::new(0) };
-    pub(crate) static LAST_WAIT: Cell<&'static str> = const { Cell::new("") };
+    pub(crate) static LAST_WAIT: Cell<Option<Primitive>> = const { Cell::new(None) };
 }
 
 /// A blocker whose fibers are threads. As a runtime would, it relies on exactly one wake of each
@@ -144,7 +146,7 @@ impl Fiber {
 unsafe impl Blocker for Fibers {
     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
         BLOCKED.set(BLOCKED.get() + 1);
-        LAST_WAIT.set(wait.what());
+        LAST_WAIT.set(Some(wait.what()));
         let fiber = Fiber::current();
         assert_eq!(*fiber.wakes.lock().unwrap(), 0, "a fiber that runs is not woken");
         // SAFETY: fibers are leaked.

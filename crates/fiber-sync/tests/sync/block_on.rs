@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 
 use fiber_sync::block_on;
-use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, install};
+use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, Primitive, install};
 
 use crate::common::{BLOCKED, as_fiber, as_thread_and_fiber};
 
@@ -62,7 +62,7 @@ struct WakesWhoWaits;
 // SAFETY: returns what `park_thread` returns.
 unsafe impl Blocker for WakesWhoWaits {
     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
-        assert_eq!(wait.what(), "block_on");
+        assert_eq!(wait.what(), Primitive::BlockOn);
         WAKER.take().expect("one wait").wake();
         wait.park_thread()
     }

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, install};
+use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, Primitive, install};
 use fiber_sync::{
     Barrier, Condvar, ManualResetEvent, Mutex, Semaphore, TimeoutError, Unfair, WaitGroup,
 };
@@ -14,7 +14,7 @@ fn the_installed_blocker_carries_waits_out() {
     as_fiber(|| {
         let semaphore = Semaphore::new(0);
         assert!(semaphore.acquire_timeout(Duration::ZERO).is_err());
-        assert_eq!((BLOCKED.get(), LAST_WAIT.get()), (1, "Semaphore"));
+        assert_eq!((BLOCKED.get(), LAST_WAIT.get()), (1, Some(Primitive::Semaphore)));
     });
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fiber_sync::blocker::Primitive;
 use fiber_sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 use crate::common::{LAST_WAIT, Task, as_fiber, as_thread_and_fiber, block_on};
@@ -130,7 +131,7 @@ fn waits_are_named() {
         let mutex = Mutex::new(());
         let _guard = mutex.lock();
         assert!(mutex.lock_timeout(Duration::ZERO).is_none());
-        assert_eq!(LAST_WAIT.get(), "Mutex");
+        assert_eq!(LAST_WAIT.get(), Some(Primitive::Mutex));
     });
 }
 

@@ -416,6 +416,7 @@ impl WaitQueue {
     /// be accessed but by shared reference, until its [`Waiter::outcome`] is there or
     /// [`WaitQueue::cancel`] has taken it out. The queue must live as long. The waiter must be
     /// fresh: it serves one registration.
+    #[inline]
     pub unsafe fn register(&self, waiter: &Waiter, permits: usize) -> Registration {
         assert_permits(permits);
         // SAFETY: the caller keeps the same contract.

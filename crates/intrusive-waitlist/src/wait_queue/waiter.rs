@@ -64,6 +64,7 @@ impl Waiter {
 
     /// Creates a waiter for a fiber.
     #[must_use]
+    #[inline]
     pub fn fiber(fiber: FiberHandle) -> Self {
         Self::with_handle(Some(Handle::Fiber(fiber)))
     }
