@@ -109,8 +109,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bound: "two switches there and back for each turn",
         make: |context, with| {
             let turns = context.pick(20, 100);
+            let fair = Intrusive::new(1);
+            let unfair = fiber_sync::Semaphore::unfair(1);
             let mut systems = vec![
-                one_permit_fibers(&context.pools, turns),
+                one_permit_fibers("rustfiber", &fair, &context.pools, turns),
+                one_permit_fibers("rustfiber, unfair", &unfair, &context.pools, turns),
                 one_permit::<tokio::sync::Semaphore>(&context.pools, turns),
             ];
             systems.extend(context.may("sync/one-permit-fibers"));
@@ -422,9 +425,14 @@ fn one_permit<S: TaskSemaphore>(pools: &Pools, turns: usize) -> System<'_> {
     })
 }
 
-fn one_permit_fibers(pools: &Pools, turns: usize) -> System<'_> {
-    System::new("rustfiber", SHARERS * turns, move || {
-        let (semaphore, taken) = (Intrusive::new(1), Turns::default());
+fn one_permit_fibers<'a, P: fiber_sync::Policy>(
+    name: &'static str,
+    semaphore: &'a fiber_sync::Semaphore<P>,
+    pools: &'a Pools,
+    turns: usize,
+) -> System<'a> {
+    System::new(name, SHARERS * turns, move || {
+        let taken = Turns::default();
         pools.rustfiber.run(|| {
             rustfiber::scope(|s| {
                 for _ in 0..SHARERS {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use fiber_sync::{
-    Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore, WaitGroup, channel,
-    oneshot,
+    Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore, Unfair, WaitGroup,
+    channel, oneshot,
 };
 use loom::cell::UnsafeCell;
 use loom::thread::{self, Thread};
@@ -350,7 +350,7 @@ fn a_change_under_the_mutex_is_not_missed() {
 }
 
 #[test]
-fn an_unfair_permit_is_not_lost() {
+fn unfair_permits_add_up_for_one_who_wants_two() {
     model(3, || {
         let semaphore = Arc::new(Semaphore::unfair(0));
         let release = |semaphore: &Semaphore<_>| {
@@ -360,6 +360,107 @@ fn an_unfair_permit_is_not_lost() {
         beside(&semaphore, release, |semaphore| {
             semaphore.acquire_many(2).unwrap().forget();
         });
+        assert_eq!(semaphore.available_permits(), 0);
+    });
+}
+
+#[test]
+fn an_unfair_permit_is_not_lost() {
+    for as_task in [false, true] {
+        model(3, move || {
+            let shared = Arc::new((Semaphore::unfair(0), Data::default()));
+            let release = |(semaphore, data): &(Semaphore<_>, Data)| {
+                data.write(1);
+                semaphore.add_permits(1);
+            };
+            beside(&shared, release, |(semaphore, data)| {
+                take(semaphore, as_task);
+                assert_eq!(data.read(), 1);
+            });
+            assert_eq!(shared.0.available_permits(), 0);
+        });
+    }
+}
+
+/// Takes a permit for good.
+fn take(semaphore: &Semaphore<Unfair>, as_task: bool) {
+    let permit = if as_task { block_on(semaphore.acquire_async()) } else { semaphore.acquire() };
+    permit.unwrap().forget();
+}
+
+#[test]
+fn two_unfair_permits_serve_two() {
+    for as_task in [false, true] {
+        model(2, move || {
+            let semaphore = Arc::new(Semaphore::unfair(0));
+            let takers = [(); 2].map(|()| {
+                let semaphore = Arc::clone(&semaphore);
+                thread::spawn(move || take(&semaphore, as_task))
+            });
+            semaphore.add_permits(1);
+            semaphore.add_permits(1);
+            for taker in takers {
+                taker.join().unwrap();
+            }
+            assert_eq!(semaphore.available_permits(), 0);
+        });
+    }
+}
+
+#[test]
+fn who_is_overtaken_is_woken_again() {
+    for as_task in [false, true] {
+        model(3, move || {
+            let shared = Arc::new((Semaphore::unfair(1), Data::default()));
+            let overtaking = |(semaphore, data): &(Semaphore<_>, Data)| {
+                for _ in 0..2 {
+                    if let Ok(_permit) = semaphore.try_acquire() {
+                        data.write(1);
+                    }
+                }
+            };
+            beside(&shared, overtaking, |(semaphore, data)| {
+                take(semaphore, as_task);
+                data.write(2);
+            });
+            assert_eq!(shared.0.available_permits(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_wake_of_one_who_wants_two_goes_on_to_one_who_wants_one() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::unfair(0));
+        let other = Arc::clone(&semaphore);
+        let large = thread::spawn(move || other.acquire_many(2).unwrap().forget());
+        beside(
+            &semaphore,
+            |semaphore| take(semaphore, false),
+            |semaphore| {
+                semaphore.add_permits(1);
+            },
+        );
+        semaphore.add_permits(2);
+        large.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+    });
+}
+
+#[test]
+fn a_task_that_gives_up_an_unfair_semaphore_takes_no_wake_along() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::unfair(0));
+        let other = Arc::clone(&semaphore);
+        let taker = thread::spawn(move || take(&other, false));
+        let release = |semaphore: &Semaphore<_>| semaphore.add_permits(1);
+        beside(&semaphore, release, |semaphore| {
+            let mut wait = Box::pin(semaphore.acquire_async());
+            let polled = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            // Gives back what it has got.
+            drop((wait, polled));
+        });
+        taker.join().unwrap();
         assert_eq!(semaphore.available_permits(), 0);
     });
 }

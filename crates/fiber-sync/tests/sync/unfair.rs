@@ -26,6 +26,25 @@ fn whoever_comes_first_takes_the_permit() {
 }
 
 #[test]
+fn one_wake_at_a_time_is_on_its_way() {
+    let semaphore = Semaphore::unfair(1);
+    let held = semaphore.acquire().unwrap();
+    let mut waiters = [(); 3].map(|()| Task::waiting(semaphore.acquire_async()));
+    drop(held);
+    (0..10).for_each(|_| drop(semaphore.try_acquire().unwrap()));
+    let wakes = |waiters: &[Task<_>; 3]| waiters.each_ref().map(Task::wake_count);
+    assert_eq!(wakes(&waiters), [1, 0, 0]);
+    // What is released beyond what the first will find is for others.
+    semaphore.add_permits(1);
+    assert_eq!(wakes(&waiters), [1, 1, 0]);
+    let permits = [0, 1].map(|first| waiters[first].poll().unwrap().unwrap());
+    drop(permits);
+    assert_eq!(wakes(&waiters), [1, 1, 1]);
+    assert!(waiters[2].poll().unwrap().is_ok());
+    assert_eq!(semaphore.available_permits(), 2);
+}
+
+#[test]
 fn all_kinds_get_what_is_released() {
     let rounds = if cfg!(rustfiber_tsan) { 50 } else { 1_000 };
     let semaphore = Semaphore::unfair(1);
