@@ -20,14 +20,14 @@
 //!   none before, and one is on its way who will find these. Under `MANY`, wakes all instead.
 //! - S3 one *who was woken tries*: clears `WAKING`, and takes permits if they suffice.
 //! - S4 one who may have been woken *is dropped*: clears `WAKING`; S2 for all permits.
-//! - S5 *there were fewer to wake*: clears `WAITING`, and `WAKING` if there were none. If somebody
-//!   is in the queue now, sets `WAITING` again; S2 for all permits.
+//! - S5 *fewer were woken*: clears `WAITING`, and `WAKING` if none was. If somebody is in the queue
+//!   now, sets `WAITING` again; S2 for all permits.
 //!
-//! Without `MANY`, either there are no permits, or as many as there are permits are on their way, or
-//! everybody who waits is, or is about to do S1 or S5. A wake that was given to a waiter that fails
-//! is not missed: there was no permit then, and whoever has it does S2. With `MANY` that is not so,
-//! as permits may be too few for one and enough for another; so every release wakes all, and who
-//! sets `MANY` where there are permits does so for the wakes that came before.
+//! Without `MANY`, there are no permits, or as many as there are permits are on their way, or
+//! everybody who waits is on the way, or about to do S1 or S5. A wake that was given to a waiter that
+//! fails is not missed: there was no permit then, and whoever has it does S2. With `MANY` that is
+//! not so, as permits may be too few for one and enough for another; so every release wakes all,
+//! and who sets `MANY` where there are permits does so for the wakes that came before.
 
 use std::fmt;
 use std::mem;
