@@ -24,7 +24,7 @@
 //!   now, sets `WAITING` again; S2 for all permits.
 //!
 //! Without `MANY`, there are no permits, or as many as there are permits are on their way, or
-//! everybody who waits is on the way, or about to do S1 or S5. A wake that was given to a waiter that
+//! everybody who waits is on the way, or about to do S1 or S5. A wake that was given to one that
 //! fails is not missed: there was no permit then, and whoever has it does S2. With `MANY` that is
 //! not so, as permits may be too few for one and enough for another; so every release wakes all,
 //! and who sets `MANY` where there are permits does so for the wakes that came before.
