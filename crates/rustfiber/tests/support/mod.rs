@@ -56,18 +56,33 @@ pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
 /// How long a test may take, in seconds, where that is to be less than a minute.
 const PATIENCE: &str = "RUSTFIBER_TEST_SECONDS";
 
+/// How long what is to end is waited for.
+pub(crate) fn patience() -> Duration {
+    let seconds = env::var(PATIENCE).map_or(60, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 /// Runs `body`, which may hang if the property under test does not hold.
 #[track_caller]
 pub(crate) fn must_end(body: impl FnOnce() + Send + 'static) {
+    must_end_or_tell(String::new, body);
+}
+
+/// As [`must_end`]; if `body` hangs, `tell` says more about it.
+#[track_caller]
+pub(crate) fn must_end_or_tell(
+    tell: impl FnOnce() -> String,
+    body: impl FnOnce() + Send + 'static,
+) {
     let (ended, end) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {
         let _ended = ended; // hangs up when the body returns or panics
         body();
     });
-    let seconds = env::var(PATIENCE).map_or(60, |seconds| seconds.parse().unwrap());
-    let outcome = end.recv_timeout(Duration::from_secs(seconds));
-    let ended = Err(mpsc::RecvTimeoutError::Disconnected);
-    assert_eq!(outcome, ended, "still running after {seconds} s");
+    let patience = patience();
+    if end.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("still running after {patience:?}\n{}", tell());
+    }
     if let Err(payload) = thread.join() {
         resume_unwind(payload);
     }

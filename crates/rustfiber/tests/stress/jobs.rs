@@ -1,16 +1,11 @@
 //! Random trees of jobs that use everything at once: each job runs as often as it should, whatever
 //! is lent is there, and each value is dropped once.
 
-mod support;
-
-use std::any::Any;
-use std::env;
 use std::hint::{black_box, spin_loop};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use rustfiber::{
@@ -18,12 +13,7 @@ use rustfiber::{
     par_sort_by, par_sort_unstable_by, scope, spawn, without_suspending, yield_now,
 };
 
-use support::must_end;
-
-const SEED: &str = "STRESS_SEED";
-
-/// How long the test runs; a search for rare schedules sets more.
-const SECONDS: &str = "STRESS_SECONDS";
+use crate::tally::{CANARY, Tally, Value, add, assert_on_purpose, caught, panic_on_purpose, read};
 
 /// From so many jobs on, a round makes no more.
 const JOBS_MAX: usize = if cfg!(debug_assertions) { 1000 } else { 4000 };
@@ -32,33 +22,6 @@ const JOBS_MAX: usize = if cfg!(debug_assertions) { 1000 } else { 4000 };
 /// chain of such waits over jobs that do may hang, as docs/soundness.md says.
 const NEVER_WAITS: u32 = u32::MAX;
 
-const ON_PURPOSE: &str = "on purpose";
-
-/// What one round's jobs count.
-#[derive(Default)]
-struct Tally {
-    /// Jobs that must run, or be dropped unrun by a panic.
-    made: AtomicUsize,
-    run: AtomicUsize,
-    /// Closures that have been dropped, run or not.
-    closures_dropped: AtomicUsize,
-    values_made: AtomicUsize,
-    values_dropped: AtomicUsize,
-    /// Jobs that may be dropped unrun: those beside a panic.
-    excused: AtomicUsize,
-    /// What nobody waits for, but the runtime's end.
-    detached: AtomicUsize,
-    detached_run: AtomicUsize,
-}
-
-fn add(count: &AtomicUsize) {
-    count.fetch_add(1, Ordering::Relaxed);
-}
-
-fn read(count: &AtomicUsize) -> usize {
-    count.load(Ordering::Relaxed)
-}
-
 /// What each closure owns: its drop is counted, and sometimes joins, waits or panics.
 struct Owned {
     tally: Arc<Tally>,
@@ -66,8 +29,6 @@ struct Owned {
     /// Says whether it is still what it was.
     canary: Box<u64>,
 }
-
-const CANARY: u64 = 0x_5afe_5afe_5afe_5afe;
 
 impl Owned {
     fn new(tally: &Arc<Tally>, depth: u32, random: &mut Rng) -> Self {
@@ -92,54 +53,6 @@ impl Drop for Owned {
             2 => _ = spawn(|| black_box(3)).join(),
             _ => {}
         }
-    }
-}
-
-/// A result: its drop is counted, and sometimes panics if nobody wants it.
-struct Value {
-    tally: Arc<Tally>,
-    canary: Box<u64>,
-    panics: bool,
-}
-
-impl Value {
-    fn new(tally: &Arc<Tally>, random: &mut Rng) -> Self {
-        add(&tally.values_made);
-        let panics = random.u32(..50) == 0;
-        Value { tally: Arc::clone(tally), canary: Box::new(CANARY), panics }
-    }
-
-    /// Is dropped by somebody who may not see it panic.
-    fn take(mut self) {
-        self.panics = false;
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        assert_eq!(std::mem::replace(&mut *self.canary, 0), CANARY, "a value was dropped twice");
-        add(&self.tally.values_dropped);
-        if self.panics && !thread::panicking() {
-            resume_unwind(Box::new(ON_PURPOSE));
-        }
-    }
-}
-
-fn panic_on_purpose() -> ! {
-    resume_unwind(Box::new(ON_PURPOSE))
-}
-
-/// Only panics that are meant may come out of a job.
-fn assert_on_purpose(payload: Box<dyn Any + Send>) {
-    match payload.downcast_ref::<&str>() {
-        Some(&text) if text == ON_PURPOSE => {}
-        _ => resume_unwind(payload),
-    }
-}
-
-fn caught(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        assert_on_purpose(payload);
     }
 }
 
@@ -487,7 +400,7 @@ impl Drop for Counting<'_> {
     }
 }
 
-fn run_round(seed: u64) {
+pub(crate) fn run_round(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let tally = Arc::new(Tally::default());
     let workers = [1, 1, 2, 2, 3, 4, 8];
@@ -515,33 +428,4 @@ fn run_round(seed: u64) {
     assert!(run <= made && run + read(&tally.excused) >= made, "{tally:?}");
     assert_eq!(made, read(&tally.closures_dropped), "{tally:?}");
     assert_eq!(read(&tally.values_made), read(&tally.values_dropped), "{tally:?}");
-}
-
-impl std::fmt::Debug for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tally")
-            .field("made", &read(&self.made))
-            .field("run", &read(&self.run))
-            .field("excused", &read(&self.excused))
-            .field("closures_dropped", &read(&self.closures_dropped))
-            .field("values_made", &read(&self.values_made))
-            .field("values_dropped", &read(&self.values_dropped))
-            .finish_non_exhaustive()
-    }
-}
-
-#[test]
-fn everything_at_once_runs_each_job_and_drops_each_value_once() {
-    let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number(SEED).unwrap_or_else(|| std::process::id().into());
-    let time = Duration::from_secs(number(SECONDS).unwrap_or(5));
-    let begin = Instant::now();
-    let mut rounds = 0;
-    while rounds == 0 || begin.elapsed() < time {
-        let seed = first.wrapping_add(rounds);
-        println!("{SEED}={seed}"); // shown if the test fails, the last being the one
-        must_end(move || run_round(seed));
-        rounds += 1;
-    }
-    println!("{rounds} rounds");
 }
