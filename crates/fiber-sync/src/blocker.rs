@@ -32,6 +32,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe, Location};
+use std::ptr::NonNull;
 use std::time::Instant;
 
 pub use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
@@ -142,6 +143,9 @@ pub struct BlockingWait<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Need<'a> {
     Permits(usize),
+    /// A permit, and perhaps a value for this slot, which whoever makes the wait keeps until it is
+    /// over.
+    PermitWithSlot(NonNull<()>),
     Wake,
     /// A wake, and then a permit of this queue.
     WakeThenPermitOf(&'a WaitQueue),
@@ -248,6 +252,8 @@ impl<'a> BlockingWait<'a> {
             // SAFETY: the caller keeps the same contract; the queue is borrowed for longer than
             // `block` runs.
             Need::Permits(permits) => unsafe { self.queue.register(waiter, permits) },
+            // SAFETY: as above; the slot is kept as long.
+            Need::PermitWithSlot(slot) => unsafe { self.queue.register_with_slot(waiter, slot) },
             // SAFETY: as above.
             Need::Wake => unsafe { self.queue.register_wait(waiter) },
             // SAFETY: as above; so is the other queue.

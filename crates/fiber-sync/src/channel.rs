@@ -8,6 +8,9 @@
 //! side's `close`. Nothing can be sent then; what was sent before is still received, unless the
 //! receivers are gone: then it is dropped.
 //!
+//! Where a thread or a fiber waits for the next value, and nobody else does, the value goes
+//! straight to it. All else goes through a buffer, whose lock is held for a few instructions.
+//!
 //! Waiting allocates nothing; making a channel does, and so does the growth of an unbounded one.
 //!
 //! A panic of a waker comes out of a `send` when the value has been sent, and out of a `close` when
@@ -27,14 +30,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use intrusive_waitlist::WaitQueue;
-use intrusive_waitlist::wait_queue::Outcome;
+use intrusive_waitlist::wait_queue::{Claim, Outcome, Slot};
 
-use crate::blocker::Primitive;
+use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::error::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
 use crate::primitive::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::wait::{self, Limit};
@@ -60,6 +63,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 fn channel<T>(values: VecDeque<T>, room: Option<Room>) -> (Sender<T>, Receiver<T>) {
     let channel = Arc::new(Channel {
         buffer: Mutex::new(Buffer { values, is_closed: false }),
+        len: AtomicUsize::new(0),
         filled: WaitQueue::new(0),
         room,
         sender_count: AtomicUsize::new(1),
@@ -73,8 +77,11 @@ struct Channel<T> {
     /// Locked for a few instructions, and for the growth of an unbounded channel; never while code
     /// of others runs.
     buffer: Mutex<Buffer<T>>,
+    /// The number of values in the buffer, written under its lock.
+    len: AtomicUsize,
     /// A permit for each value in the buffer that no receiver is about to take. Closed with the
-    /// channel; from then on receivers take what is there without permits.
+    /// channel; from then on receivers take what is there without permits. Those that block have a
+    /// [`Slot`] there.
     filled: WaitQueue,
     room: Option<Room>,
     sender_count: AtomicUsize,
@@ -111,26 +118,77 @@ impl<T> Channel<T> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a value into the buffer; there is room.
+    /// Gives a value to the receiver that waits alone, or puts it into the buffer; there is room.
+    #[inline]
     fn push(&self, value: T) -> Result<(), SendError<T>> {
+        match self.filled.claim() {
+            // What is in the buffer goes first: somebody has a permit for it, and has not come yet.
+            Some(receiver) if self.len() == 0 && receiver.has_slot() => {
+                // SAFETY: a receiver's slot is for a value. Where it is on another thread, values
+                // are `Send`, as neither side can go there otherwise.
+                unsafe { receiver.give(value) };
+                Ok(())
+            }
+            receiver => self.store(value, receiver),
+        }
+    }
+
+    /// Puts a value into the buffer, for a receiver that was claimed or for any.
+    fn store(&self, value: T, receiver: Option<Claim<'_>>) -> Result<(), SendError<T>> {
         let mut buffer = self.buffer();
         if buffer.is_closed {
+            drop(buffer);
+            self.refuse(receiver);
             return Err(SendError(value));
         }
         buffer.values.push_back(value);
+        self.set_len(&buffer);
         drop(buffer);
-        self.filled.release(1);
+        match receiver {
+            Some(receiver) => receiver.grant(),
+            None => self.filled.release(1),
+        }
         Ok(())
+    }
+
+    /// Ends a close that another has begun before anybody learns of it, so that nothing is handed
+    /// over afterwards. A panic of a waker would take the refused value along: it goes no further.
+    #[cold]
+    fn refuse(&self, receiver: Option<Claim<'_>>) {
+        let close = AssertUnwindSafe(|| _ = self.filled.close());
+        panic::catch_unwind(close).unwrap_or_else(wait::suppress);
+        let close = AssertUnwindSafe(|| _ = receiver.map(Claim::close));
+        panic::catch_unwind(close).unwrap_or_else(wait::suppress);
     }
 
     /// Takes the oldest value, with a permit to do so or because the channel is closed. There is
     /// none only if it is closed, and then there never will be.
     fn pop(&self) -> Result<T, Closed> {
-        let value = self.buffer().values.pop_front().ok_or(Closed)?;
+        let mut buffer = self.buffer();
+        let value = buffer.values.pop_front().ok_or(Closed)?;
+        self.set_len(&buffer);
+        drop(buffer);
+        self.vacate();
+        Ok(value)
+    }
+
+    fn len(&self) -> usize {
+        // ORDERING: Relaxed. Whoever knows of a send that has returned sees what that has written,
+        // or what came later; until the value was taken, that is more than zero.
+        self.len.load(Ordering::Relaxed)
+    }
+
+    fn set_len(&self, buffer: &Buffer<T>) {
+        // ORDERING: Relaxed; see `len`.
+        self.len.store(buffer.values.len(), Ordering::Relaxed);
+    }
+
+    /// Frees the place of a value that was received.
+    #[inline]
+    fn vacate(&self) {
         if let Some(room) = &self.room {
             room.vacate();
         }
-        Ok(value)
     }
 
     fn close(&self) {
@@ -265,10 +323,8 @@ impl<T> Receiver<T> {
     /// Suspends the fiber, or parks the plain thread.
     #[track_caller]
     pub fn recv(&self) -> Result<T, Closed> {
-        match wait::acquire(&self.channel.filled, 1, RECEIVER, Limit::Never) {
-            // Closed, or granted; there is no limit.
-            Ok(()) | Err(TimeoutError::Closed | TimeoutError::TimedOut) => self.channel.pop(),
-        }
+        // There is no limit.
+        self.recv_within(Limit::Never).map_err(|_| Closed)
     }
 
     /// As [`Receiver::recv`], for tasks.
@@ -327,12 +383,24 @@ impl<T> Receiver<T> {
         self.recv_within(Limit::At(deadline))
     }
 
+    #[inline]
     #[track_caller]
     fn recv_within(&self, limit: Limit) -> Result<T, TimeoutError> {
-        match wait::acquire(&self.channel.filled, 1, RECEIVER, limit) {
-            Ok(()) | Err(TimeoutError::Closed) => Ok(self.channel.pop()?),
-            Err(TimeoutError::TimedOut) => Err(TimeoutError::TimedOut),
+        let filled = &self.channel.filled;
+        if filled.try_acquire(1).is_none() {
+            let mut slot = Slot::new();
+            let need = Need::PermitWithSlot(slot.erase());
+            let wait = BlockingWait::new(filled, need, RECEIVER, limit.deadline());
+            if wait.block().is_none() {
+                return Err(TimeoutError::TimedOut);
+            }
+            if let Some(value) = slot.take() {
+                self.channel.vacate();
+                return Ok(value);
+            }
         }
+        // Granted, or closed.
+        Ok(self.channel.pop()?)
     }
 
     /// Returns the values as they come, until the channel is closed and empty.
@@ -363,7 +431,7 @@ macro_rules! side {
             /// Returns how many values have been sent and not received.
             #[must_use]
             pub fn len(&self) -> usize {
-                self.channel.buffer().values.len()
+                self.channel.len()
             }
 
             /// Tells whether there is nothing to receive.
@@ -426,6 +494,7 @@ impl<T> Drop for Receiver<T> {
             buffer.is_closed = true;
             // Not later, with the last sender; and not under the lock.
             let unreceived = mem::take(&mut buffer.values);
+            self.channel.set_len(&buffer);
             drop(buffer);
             self.channel.close(); // may panic
             drop(unreceived);

@@ -1,9 +1,11 @@
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fiber_sync::blocker::{Blocker, BlockingWait, Outcome, Registration, Waiter, install};
 use fiber_sync::channel::{bounded, unbounded};
 use fiber_sync::{Closed, SendError, SendTimeoutError, TimeoutError, TryError, TrySendError};
 
@@ -41,6 +43,56 @@ fn a_full_channel_makes_senders_wait_in_line() {
     assert_eq!((receiver.len(), sender.capacity()), (1, Some(1)));
     assert_eq!(receiver.recv(), Ok(2));
     assert!(sender.is_empty());
+}
+
+/// Runs `meanwhile`, which ends the wait that `wait` makes, when that is registered.
+fn while_waiting<R>(wait: impl FnOnce() -> R, meanwhile: impl FnOnce() + 'static) -> R {
+    thread_local! {
+        static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+    struct Registers;
+    // SAFETY: the waiter stays until its wait is over, and nothing unwinds: a panic of a test's is
+    // one of the process.
+    unsafe impl Blocker for Registers {
+        fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
+            let waiter = Waiter::current_thread();
+            // SAFETY: see above.
+            let registration = unsafe { wait.register(&waiter) };
+            assert_eq!(registration, Registration::Registered);
+            let meanwhile = MEANWHILE.take().expect("it waits once");
+            if catch_unwind(AssertUnwindSafe(meanwhile)).is_err() || waiter.outcome().is_none() {
+                std::process::abort();
+            }
+            waiter.outcome()
+        }
+    }
+    MEANWHILE.set(Some(Box::new(meanwhile)));
+    let _installed = install(&Registers);
+    wait()
+}
+
+#[test]
+fn a_receiver_that_waits_alone_is_handed_its_value() {
+    let (sender, receiver) = bounded(1);
+    let other = sender.clone();
+    let send = move || {
+        other.send(1).unwrap();
+        assert!(other.is_empty(), "it was not put down");
+        assert_eq!(other.try_send(2), Err(TrySendError::Full(2)), "nor has it been taken");
+    };
+    assert_eq!(while_waiting(|| receiver.recv(), send), Ok(1));
+    sender.try_send(3).unwrap();
+    assert_eq!(receiver.recv(), Ok(3));
+}
+
+#[test]
+fn what_was_sent_before_is_received_before_what_is_handed_over() {
+    let (sender, receiver) = unbounded();
+    let mut granted = Task::waiting(receiver.recv_async());
+    sender.send(1).unwrap();
+    let other = sender.clone();
+    let received = while_waiting(|| receiver.recv_timeout(SOON), move || other.send(2).unwrap());
+    assert_eq!((received, granted.poll()), (Ok(1), Some(Ok(2))));
 }
 
 #[test]

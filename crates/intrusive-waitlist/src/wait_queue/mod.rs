@@ -7,13 +7,14 @@ mod holder;
 mod list;
 mod need;
 mod requeue;
+mod slot;
 mod wait;
 mod waiter;
 mod word;
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
 
@@ -24,6 +25,7 @@ use need::Need;
 use waiter::Verdict;
 use word::{COUNT_MAX, Word};
 
+pub use slot::{Claim, Slot};
 pub use wait::Wait;
 pub use waiter::Waiter;
 
@@ -234,14 +236,25 @@ impl WaitQueue {
         if self.replace(word, Word::of_count(permits)).is_err() {
             return false;
         }
-        let node: *const Waiter = ptr::with_exposed_provenance(word.newest());
-        // SAFETY: it was in the queue, and nobody else knows it any more but its owner, who waits
-        // for the notification.
-        let handle = unsafe { Waiter::notify(node, verdict) };
-        if let Some(handle) = handle {
-            wake_one(handle);
-        }
+        // SAFETY: the word was replaced, which nobody else can do as well.
+        unsafe { claim_of(word) }.end(verdict);
         true
+    }
+
+    /// Takes the one who waits alone, for one permit, out of the queue: the caller has that permit,
+    /// which is not counted yet, and perhaps a value for the waiter's slot. Nothing if nobody waits
+    /// alone, the queue has been closed, or others come in between: [`WaitQueue::release`] the
+    /// permit then.
+    ///
+    /// Until the claim is used, whoever would cancel the wait waits for the caller.
+    #[inline]
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        if !word.is_alone() || self.replace(word, Word::of_count(0)).is_err() {
+            return None;
+        }
+        // SAFETY: as in `hand_over`.
+        Some(unsafe { claim_of(word) })
     }
 
     /// Leaves permits to whoever holds. Returns permits that the caller has to release after all.
@@ -421,6 +434,19 @@ impl WaitQueue {
         assert_permits(permits);
         // SAFETY: the caller keeps the same contract.
         unsafe { self.push(waiter, Need::of_permits(permits)) }
+    }
+
+    /// As [`WaitQueue::register`] for one permit, by a waiter that may be given a value with it:
+    /// whoever [claims](WaitQueue::claim) the waiter may put one into the slot.
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::register`], also of the slot. `slot` comes from [`Slot::erase`], of a
+    /// slot for what those who claim from this queue give.
+    #[inline]
+    pub unsafe fn register_with_slot(&self, waiter: &Waiter, slot: NonNull<()>) -> Registration {
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.push(waiter, Need::permit_with(slot)) }
     }
 
     /// Puts `waiter` into the queue until a wake; permits do not matter. Never blocks.
@@ -636,6 +662,17 @@ impl WaitQueue {
         self.credit.with_mut(|credit| *credit = usize::MAX);
         self.list.with_mut(|_| ());
     }
+}
+
+/// # Safety
+///
+/// The word was that of a queue in which one waited alone, and it was the caller who has replaced
+/// it.
+#[inline]
+unsafe fn claim_of<'a>(word: Word) -> Claim<'a> {
+    // SAFETY: it was in the queue, and nobody else knows it any more but its owner, who waits for
+    // the notification.
+    unsafe { Claim::new(ptr::with_exposed_provenance(word.newest())) }
 }
 
 #[inline]

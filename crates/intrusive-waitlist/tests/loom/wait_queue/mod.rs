@@ -3,6 +3,7 @@
 mod closing;
 mod permits;
 mod requeue;
+mod slots;
 mod tasks;
 mod wakes;
 
