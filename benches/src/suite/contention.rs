@@ -51,8 +51,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
         make: |context, with| {
             let turns = context.pick(2_000, 20_000);
             sweep(context, with, |pools, contenders| {
+                let (fair, unfair) = (Intrusive::new(1), fiber_sync::Semaphore::unfair(1));
                 let mut systems = vec![
-                    fibers(pools, contenders, turns),
+                    fibers("rustfiber", fair, pools, contenders, turns),
+                    fibers("rustfiber, unfair", unfair, pools, contenders, turns),
                     tasks::<tokio::sync::Semaphore>(pools, contenders, turns),
                 ];
                 let program = MAY.iter().find(|(count, _)| *count == contenders);
@@ -196,9 +198,15 @@ fn tasks<S: TaskSemaphore>(pools: &Pools, contenders: usize, all: usize) -> Syst
     })
 }
 
-fn fibers(pools: &Pools, contenders: usize, all: usize) -> System<'_> {
-    system("rustfiber", contenders, all, move |turns| {
-        let (semaphore, taken) = (Intrusive::new(1), Turns::default());
+fn fibers<'a, P: fiber_sync::Policy + 'a>(
+    name: &'static str,
+    semaphore: fiber_sync::Semaphore<P>,
+    pools: &'a Pools,
+    contenders: usize,
+    all: usize,
+) -> System<'a> {
+    system(name, contenders, all, move |turns| {
+        let taken = Turns::default();
         let started = AtomicUsize::new(0);
         let mut waits: Vec<Waits> = (0..contenders).map(|_| Waits::of(turns)).collect();
         pools.rustfiber.run(|| {

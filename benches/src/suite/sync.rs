@@ -109,11 +109,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bound: "two switches there and back for each turn",
         make: |context, with| {
             let turns = context.pick(20, 100);
-            let fair = Intrusive::new(1);
-            let unfair = fiber_sync::Semaphore::unfair(1);
+            let (fair, unfair) = (Intrusive::new(1), fiber_sync::Semaphore::unfair(1));
             let mut systems = vec![
-                one_permit_fibers("rustfiber", &fair, &context.pools, turns),
-                one_permit_fibers("rustfiber, unfair", &unfair, &context.pools, turns),
+                one_permit_fibers("rustfiber", fair, &context.pools, turns),
+                one_permit_fibers("rustfiber, unfair", unfair, &context.pools, turns),
                 one_permit::<tokio::sync::Semaphore>(&context.pools, turns),
             ];
             systems.extend(context.may("sync/one-permit-fibers"));
@@ -425,9 +424,9 @@ fn one_permit<S: TaskSemaphore>(pools: &Pools, turns: usize) -> System<'_> {
     })
 }
 
-fn one_permit_fibers<'a, P: fiber_sync::Policy>(
+fn one_permit_fibers<'a, P: fiber_sync::Policy + 'a>(
     name: &'static str,
-    semaphore: &'a fiber_sync::Semaphore<P>,
+    semaphore: fiber_sync::Semaphore<P>,
     pools: &'a Pools,
     turns: usize,
 ) -> System<'a> {
