@@ -3,11 +3,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
+use std::future::{poll_fn, ready};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
 
 use rustfiber::sync::{AutoResetEvent, channel};
-use rustfiber::{Counter, Event, Runtime, join, scope, spawn, yield_now};
+use rustfiber::{Counter, Event, Runtime, join, scope, spawn, spawn_future, yield_now};
 
 struct Counting;
 
@@ -116,6 +119,35 @@ const OPERATIONS: &[Operation] = &[
                 pinged.iter().for_each(|number| pong.send(number).expect("it is received"));
             },
         );
+    }),
+    ("future-join", |count| {
+        let sum: usize = (0..count).map(|_| spawn_future(ready(1)).join().expect("no panic")).sum();
+        assert_eq!(sum, count);
+    }),
+    // Two futures that wake each other: a wake, and the poll that follows.
+    ("future-wake", |count| {
+        let wakers = Arc::new([OnceLock::<Waker>::new(), OnceLock::new()]);
+        // Not the operation's.
+        ALLOCATIONS.fetch_sub(1, Ordering::Relaxed);
+        let [one, other] = [0, 1].map(|index| {
+            let (wakers, mut polls) = (Arc::clone(&wakers), 0);
+            spawn_future(poll_fn(move |context| {
+                if wakers[index].get().is_none() {
+                    wakers[index].set(context.waker().clone()).expect("this alone sets it");
+                    return Poll::Pending;
+                }
+                polls += 1;
+                wakers[1 - index].get().expect("both have been polled").wake_by_ref();
+                if polls < count / 2 { Poll::Pending } else { Poll::Ready(polls) }
+            }))
+        });
+        while wakers.iter().any(|waker| waker.get().is_none()) {
+            yield_now();
+        }
+        wakers[0].get().expect("it has been polled").wake_by_ref();
+        drop(wakers);
+        let polls = [one, other].map(|handle| handle.join().expect("no panic"));
+        assert_eq!(polls.iter().sum::<usize>(), count);
     }),
     ("yield", |count| (0..count).for_each(|_| yield_now())),
     // One suspension, one wake and one resumption.
