@@ -63,6 +63,13 @@ pub unsafe trait Blocker {
     /// May panic, if it has not registered a waiter: the blocking form that was called unwinds.
     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome>;
 
+    /// Runs `f`, which runs code of others, while a waiter of the calling fiber is registered and
+    /// the fiber has not been suspended: that code must not suspend it, as it may be on its way to
+    /// be resumed.
+    fn without_suspending(&self, f: &dyn Fn()) {
+        f();
+    }
+
     /// Lets others that are ready go first, if there are any.
     fn yield_now(&self) {
         primitive::yield_now();
@@ -176,7 +183,7 @@ impl<'a> BlockingWait<'a> {
     }
 
     /// Waits as the thread's blocker sees fit. Nothing comes back only if there is a deadline.
-    #[inline]
+    #[inline(always)] // a frame that is returned from after a switch costs a mispredicted return
     pub(crate) fn block(self) -> Option<Outcome> {
         let outcome = match BLOCKER.get() {
             Some(blocker) => blocker.block(&self),
@@ -187,20 +194,26 @@ impl<'a> BlockingWait<'a> {
             "blocker contract: a wait without a deadline was given up"
         );
         if let Some(payload) = self.panic.take() {
-            /// Released while unwinding: so another waker's panic does not take the first's place.
-            struct Granted<'a>(&'a WaitQueue);
-            impl Drop for Granted<'_> {
-                fn drop(&mut self) {
-                    self.0.release(1);
-                }
-            }
-            let _granted = match (self.need, outcome) {
-                (Need::WakeThenPermitOf(other), Some(Outcome::Granted)) => Some(Granted(other)),
-                _ => None,
-            };
-            panic::resume_unwind(payload);
+            self.unwind(payload, outcome);
         }
         outcome
+    }
+
+    /// Goes on with a panic that came after the registration.
+    #[cold]
+    fn unwind(&self, payload: Box<dyn Any + Send>, outcome: Option<Outcome>) -> ! {
+        /// Released while unwinding: so another waker's panic does not take the first's place.
+        struct Granted<'a>(&'a WaitQueue);
+        impl Drop for Granted<'_> {
+            fn drop(&mut self) {
+                self.0.release(1);
+            }
+        }
+        let _granted = match (self.need, outcome) {
+            (Need::WakeThenPermitOf(other), Some(Outcome::Granted)) => Some(Granted(other)),
+            _ => None,
+        };
+        panic::resume_unwind(payload)
     }
 
     /// Returns when to give up; `None`: never.
@@ -260,10 +273,19 @@ impl<'a> BlockingWait<'a> {
             Need::WakeThenPermitOf(other) => unsafe { self.queue.register_requeue(waiter, other) },
         };
         if let (Registration::Registered, Some(f)) = (registration, self.after_registration) {
-            // The waiter's frame must not unwind now.
-            self.panic.set(panic::catch_unwind(AssertUnwindSafe(f)).err());
+            self.run_registered(f);
         }
         registration
+    }
+
+    #[inline(never)]
+    fn run_registered(&self, f: &dyn Fn()) {
+        let run = AssertUnwindSafe(|| match BLOCKER.get() {
+            Some(blocker) => blocker.without_suspending(f),
+            None => f(),
+        });
+        // The waiter's frame must not unwind now.
+        self.panic.set(panic::catch_unwind(run).err());
     }
 
     /// Gives up: takes the waiter out of the queue, unless its wait is over: then this returns the

@@ -23,6 +23,11 @@ unsafe impl Blocker for Fibers {
         }
     }
 
+    /// What a registration lets go may be a task, whose waker is anybody's code.
+    fn without_suspending(&self, f: &dyn Fn()) {
+        crate::without_suspending(f);
+    }
+
     fn yield_now(&self) {
         crate::yield_now();
     }
@@ -35,14 +40,9 @@ impl Worker {
         let record = self.current.get().expect("a fiber that suspends runs");
         record.activity.set_waiting(wait);
         let waiter = Waiter::fiber(record.handle());
-        // What registering lets go may be a task, whose waker is anybody's code: it must not
-        // suspend the fiber, which by then may be on its way to its inbox for this wait.
-        let registration = self.without_suspending(|| {
-            // SAFETY: the waiter stays in this frame, which cannot unwind, until its wait is over
-            // or it was taken out.
-            unsafe { sync.register(&waiter) }
-        });
-        if let Registration::Ready(outcome) = registration {
+        // SAFETY: the waiter stays in this frame, which cannot unwind, until its wait is over or it
+        // was taken out.
+        if let Registration::Ready(outcome) = unsafe { sync.register(&waiter) } {
             record.activity.set_running();
             return Some(outcome);
         }

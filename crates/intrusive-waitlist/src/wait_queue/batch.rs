@@ -105,6 +105,7 @@ mod policy {
     }
 
     /// Wakes somebody, with nobody left to wake and nothing to do after it.
+    #[inline]
     pub(in super::super) fn wake_one(handle: Handle) {
         if thread::panicking() {
             let mut panics = Panics::new();

@@ -331,6 +331,7 @@ pub(super) enum Handle {
 
 impl Handle {
     /// Runs code of others, which may panic.
+    #[inline]
     pub(super) fn wake(self) {
         match self {
             Handle::Fiber(fiber) => fiber.wake(),
