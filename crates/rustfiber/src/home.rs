@@ -298,8 +298,8 @@ unsafe fn wake_fiber(fiber: NonNull<()>) {
             // SAFETY: the caller owns the record's place in a queue.
             unsafe { worker.push_ready(record) };
         }
-        _ => {
-            woken.set_woken(ticks());
+        worker => {
+            woken.set_woken(worker.map_or_else(ticks, Worker::stamp_of_wake));
             // SAFETY: as above.
             home.inbox.push(unsafe { Batch::of(record) });
             home.slot.wake();

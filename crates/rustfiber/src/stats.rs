@@ -64,8 +64,8 @@ pub struct WorkerStats {
     /// The most fibers that existed at once. In a total: the sum of the workers' peaks, which need
     /// not have been at the same time.
     pub fibers_peak: u64,
-    /// The longest time from a fiber's wake to its going on, by the processor's own clock. Of wakes
-    /// by jobs of the fiber's own worker, one in eight is timed.
+    /// The longest time from a fiber's wake to its going on, by the processor's own clock. Of the
+    /// wakes by a worker's jobs, one in eight is timed.
     pub ready_delay_max: Duration,
 }
 

@@ -66,8 +66,8 @@ const AWAITED_JOBS_PER_PICK: u32 = 16;
 /// The part of its stack that a fiber may have used that runs the jobs that it waits for.
 const INLINE_STACK_PART: usize = 8;
 
-/// One wake of so many is timed, where a worker's job wakes a fiber of the same worker: reading the
-/// clock twice costs as much as the rest of such a wake.
+/// One wake of so many is timed, where a worker's job wakes a fiber: reading the clock twice costs
+/// as much as the rest of a wake on the same worker, and a sixth of one on another.
 const WAKES_PER_STAMP: u32 = 8;
 
 /// Scheduling points between two looks at the clock while fibers wait.
@@ -99,8 +99,8 @@ pub(crate) struct Worker {
     waiting_since: Cell<u64>,
     /// Scheduling points until the next look at the clock.
     points_left: Cell<u32>,
-    /// Wakes of its own fibers by its own jobs, of which some are timed.
-    local_wakes: Cell<u32>,
+    /// Wakes by its jobs, of which some are timed.
+    wakes: Cell<u32>,
     /// Jobs that waits have run.
     awaited_jobs: Cell<u32>,
     /// Depth of `without_suspending`. While it is above zero no other fiber of this worker runs.
@@ -178,7 +178,7 @@ impl Worker {
             current: Cell::new(None),
             waiting_since: Cell::new(0),
             points_left: Cell::new(0),
-            local_wakes: Cell::new(0),
+            wakes: Cell::new(0),
             awaited_jobs: Cell::new(0),
             no_suspend_depth: Cell::new(0),
             refusal: RefCell::new(None),
@@ -288,11 +288,11 @@ impl Worker {
         self.may_have_to_give_way.set(true);
     }
 
-    /// Returns the time for a wake of this worker's own fibers, or zero: not to be measured.
+    /// Returns the time for a wake by this worker's jobs, or zero: not to be measured.
     #[inline]
     pub(crate) fn stamp_of_wake(&self) -> u64 {
-        let wakes = self.local_wakes.get();
-        self.local_wakes.set(wakes.wrapping_add(1));
+        let wakes = self.wakes.get();
+        self.wakes.set(wakes.wrapping_add(1));
         if wakes.is_multiple_of(WAKES_PER_STAMP) { ticks() } else { 0 }
     }
 
