@@ -9,29 +9,11 @@ use std::thread;
 
 use deque_scheduler::ring::{BATCH_MAX, Joins, Place, Ring, Spawns, TakeBack, ThiefId};
 use deque_scheduler::{Barrier, Job};
+use fastrand::Rng;
+use test_support::seed;
 
 const JOBS: usize = 100_000;
 const THIEVES: u32 = 3;
-
-/// A small generator (SplitMix64), so that a failure can be replayed from the seed it prints.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("STRESS_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| std::process::id().into());
-    println!("STRESS_SEED={seed}");
-    seed
-}
 
 /// How often each job has run.
 struct Log(Vec<AtomicU8>);
@@ -65,19 +47,19 @@ fn token(job: usize) -> Job {
 fn beside_thieves(ring: &Ring, log: &Log, seed: u64, own: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     let rob = |number| {
-        let mut random = Random(seed + u64::from(number) + 1);
+        let mut random = Rng::with_seed(seed + u64::from(number) + 1);
         // SAFETY: each thief has its own number.
         let id = unsafe { ThiefId::new(number) };
         let mut hands = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            let max = if random.below(2) == 0 { 1 } else { BATCH_MAX };
-            match random.below(8) {
+            let max = if random.u64(..2) == 0 { 1 } else { BATCH_MAX };
+            match random.u64(..8) {
                 0..=3 => _ = ring.steal(max, &mut hands),
                 4..=6 => ring.ask(),
                 _ => _ = ring.force(&id, max, &mut hands),
             }
             log.run_all(&mut hands);
-            (0..random.below(64)).for_each(|_| std::hint::spin_loop());
+            (0..random.u64(..64)).for_each(|_| std::hint::spin_loop());
         }
     };
     thread::scope(|s| {
@@ -93,7 +75,7 @@ fn joins_run_once(barrier: Barrier) {
     const FIBERS: usize = 4;
     const DEPTH_MAX: usize = 20;
     let seed = seed();
-    let (joins, log, mut random) = (Joins::new(2, barrier), Log::new(), Random(seed));
+    let (joins, log, mut random) = (Joins::new(2, barrier), Log::new(), Rng::with_seed(seed));
     let take_back = |(place, job): (Place, usize)| {
         // SAFETY: the place comes from this ring.
         if unsafe { joins.take_back(place) } == TakeBack::Mine {
@@ -105,10 +87,10 @@ fn joins_run_once(barrier: Barrier) {
         let (mut pushed, mut running, mut hands) = (0, 0, Vec::new());
         while pushed < JOBS {
             let fiber = &mut open[running];
-            match random.below(100) {
+            match random.u64(..100) {
                 0..=1 => {
                     let _ = joins.hand_over();
-                    running = random.below(FIBERS as u64) as usize;
+                    running = random.usize(..FIBERS);
                 }
                 2 => {
                     let _ = joins.hand_over();
@@ -147,7 +129,7 @@ fn joins_of_several_fibers_run_once_in_fenced_mode() {
 
 fn spawned_jobs_run_once(barrier: Barrier) {
     let seed = seed();
-    let (spawns, log, mut random) = (Spawns::new(2, barrier), Log::new(), Random(seed));
+    let (spawns, log, mut random) = (Spawns::new(2, barrier), Log::new(), Rng::with_seed(seed));
     let pop = || {
         let job = spawns.pop();
         let has_one = job.is_some();
@@ -157,7 +139,7 @@ fn spawned_jobs_run_once(barrier: Barrier) {
     beside_thieves(spawns.ring(), &log, seed, || {
         let mut pushed = 0;
         while pushed < JOBS {
-            match random.below(100) {
+            match random.u64(..100) {
                 0 => _ = spawns.hand_over(),
                 1..=5 => _ = spawns.serve(),
                 6..=52 => {

@@ -1,33 +1,15 @@
 //! Many fibers resumed in random order against a sequential oracle.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use fastrand::Rng;
 use fiber_stack::{Fiber, Resumed, StackCache, StackPool, StackSize, Suspender};
+use test_support::seed;
 
 const FIBER_COUNT: usize = 100;
 const GENERATION_COUNT: usize = 30;
 
-/// SplitMix64: small, and good enough to shuffle.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
 /// One step of the computation that fibers and the oracle both make.
 fn step(state: u64, input: u64) -> u64 {
-    Random(state ^ input.rotate_left(17)).next()
+    Rng::with_seed(state ^ input.rotate_left(17)).u64(..)
 }
 
 /// What a fiber will do, and what the oracle has computed for it so far.
@@ -41,13 +23,13 @@ struct Plan {
 }
 
 impl Plan {
-    fn draw(random: &mut Random) -> Plan {
-        let seed = random.next();
+    fn draw(random: &mut Rng) -> Plan {
+        let seed = random.u64(..);
         Plan {
             seed,
-            suspensions: random.below(40),
-            depth: random.below(20),
-            panics: random.below(8) == 0,
+            suspensions: random.usize(..40),
+            depth: random.usize(..20),
+            panics: random.usize(..8) == 0,
             expected: seed,
             made: 0,
         }
@@ -84,12 +66,7 @@ fn run_plan(
 
 #[test]
 fn random_interleaving_computes_what_sequential_code_computes() {
-    let seed = match std::env::var("FIBER_STACK_SEED") {
-        Ok(text) => text.parse().expect("FIBER_STACK_SEED is a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
-    };
-    println!("seed: FIBER_STACK_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed());
     let pool = StackPool::new(StackSize::new(64 * 1024).unwrap(), Some(FIBER_COUNT));
     let mut cache = StackCache::new();
 
@@ -106,9 +83,9 @@ fn random_interleaving_computes_what_sequential_code_computes() {
                 continue;
             }
         }
-        let chosen = random.below(running.len());
+        let chosen = random.usize(..running.len());
         let (fiber, plan) = &mut running[chosen];
-        let input = random.next();
+        let input = random.u64(..);
         plan.expected = step(plan.expected, input);
         let last = plan.made == plan.suspensions;
         plan.made += 1;

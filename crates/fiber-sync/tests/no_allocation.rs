@@ -3,8 +3,6 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -14,38 +12,19 @@ use fiber_sync::{
     AutoResetEvent, Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, Policy, RwLock, Semaphore,
     WaitGroup, channel, oneshot,
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATION_COUNT: Cell<usize> = const { Cell::new(0) };
-}
+use test_support::{Counting, allocation_count};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-// SAFETY: everything is forwarded to `System`; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// Runs `f` many times, as a thread and as a fiber, after a first time in which the thread's handle
 /// and the like are made.
 fn allocates_nothing(f: impl Fn() + Sync) {
     common::as_thread_and_fiber(|| {
         f();
-        let before = ALLOCATION_COUNT.get();
+        let before = allocation_count();
         (0..100).for_each(|_| f());
-        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+        assert_eq!(allocation_count() - before, 0);
     });
 }
 
@@ -110,14 +89,14 @@ fn a_oneshot_allocates_nothing() {
             (0..100).map(|_| (oneshot::channel(), oneshot::channel())).collect();
         // The thread's handle, and the fiber, are made by the first wait.
         assert!(!AutoResetEvent::new(false).wait_timeout(AT_ONCE));
-        let before = ALLOCATION_COUNT.get();
+        let before = allocation_count();
         for ((sender, mut receiver), (refused, refuser)) in waits.drain(..) {
             assert!(receiver.recv_timeout(AT_ONCE).is_err());
             let received = wait_as_task(receiver.recv_async(), || sender.send(1).unwrap());
             assert_eq!(received, Ok(1));
             wait_as_task(refused.closed_async(), || drop::<oneshot::Receiver<u8>>(refuser));
         }
-        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+        assert_eq!(allocation_count() - before, 0);
     });
 }
 
@@ -130,7 +109,7 @@ fn waits_that_are_granted_allocate_nothing() {
         let mut before = 0;
         for round in 0..1_100 {
             if round == 100 {
-                before = ALLOCATION_COUNT.get();
+                before = allocation_count();
             }
             turns[index].wait();
             turns[1 - index].set();
@@ -138,7 +117,7 @@ fn waits_that_are_granted_allocate_nothing() {
             *changed.wait_while(mutex.lock(), is_others) += 1;
             changed.notify_all();
         }
-        assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+        assert_eq!(allocation_count() - before, 0);
     };
     common::as_thread_and_fiber(|| {
         std::thread::scope(|s| {

@@ -14,9 +14,11 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use fiber_sync::{Mutex, Policy, RwLock, Semaphore, channel};
+use test_support::seed;
 
-use common::{Random, as_fiber, seed};
+use common::as_fiber;
 
 /// ThreadSanitizer makes each operation many times as dear.
 const fn scaled(count: usize) -> usize {
@@ -24,13 +26,13 @@ const fn scaled(count: usize) -> usize {
 }
 
 /// Runs `f` on two threads that park, and on two with fibers, each with a seed of its own.
-fn on_all_kinds(f: impl Fn(&mut Random) + Sync) {
+fn on_all_kinds(f: impl Fn(&mut Rng) + Sync) {
     let seed = seed();
     thread::scope(|s| {
         for index in 0..4 {
             let f = &f;
             s.spawn(move || {
-                let mut random = Random(seed + index);
+                let mut random = Rng::with_seed(seed + index);
                 if index % 2 == 0 { f(&mut random) } else { as_fiber(|| f(&mut random)) }
             });
         }
@@ -39,7 +41,7 @@ fn on_all_kinds(f: impl Fn(&mut Random) + Sync) {
 
 /// Runs a future, with a new waker each time, and drops it after some polls or in some time, in
 /// vain or not.
-fn poll_for_a_while<T>(future: impl Future<Output = T>, random: &mut Random) -> Option<T> {
+fn poll_for_a_while<T>(future: impl Future<Output = T>, random: &mut Rng) -> Option<T> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -47,26 +49,26 @@ fn poll_for_a_while<T>(future: impl Future<Output = T>, random: &mut Random) -> 
         }
     }
     let mut future = pin!(future);
-    for _ in 0..random.below(4) {
+    for _ in 0..random.u64(..4) {
         let waker = Arc::new(Unpark(thread::current())).into();
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);
         }
-        thread::park_timeout(Duration::from_micros(random.below(20)));
+        thread::park_timeout(Duration::from_micros(random.u64(..20)));
     }
     None
 }
 
-fn timeout(random: &mut Random) -> Duration {
-    Duration::from_micros(random.below(60))
+fn timeout(random: &mut Rng) -> Duration {
+    Duration::from_micros(random.u64(..60))
 }
 
-fn deadline(random: &mut Random) -> Instant {
+fn deadline(random: &mut Rng) -> Instant {
     Instant::now() + timeout(random)
 }
 
-fn pause(random: &mut Random) {
-    (0..random.below(50)).for_each(|_| std::hint::spin_loop());
+fn pause(random: &mut Rng) {
+    (0..random.u64(..50)).for_each(|_| std::hint::spin_loop());
 }
 
 const TOTAL: usize = 4;
@@ -86,8 +88,8 @@ fn no_permit_is_lost_or_made<P: Policy + 'static>(semaphore: Semaphore<P>) {
     let held = AtomicUsize::new(0);
     on_all_kinds(|random| {
         for _ in 0..scaled(30_000) {
-            let count = 1 + random.below(3) as usize;
-            let permits = match random.below(6) {
+            let count = 1 + random.usize(..3);
+            let permits = match random.u64(..6) {
                 0 => semaphore.acquire_many(count).ok(),
                 1 => semaphore.acquire_many_timeout(count, timeout(random)).ok(),
                 2 => semaphore.acquire_many_deadline(count, deadline(random)).ok(),
@@ -101,7 +103,7 @@ fn no_permit_is_lost_or_made<P: Policy + 'static>(semaphore: Semaphore<P>) {
             assert!(now <= TOTAL, "{now} permits are held");
             pause(random);
             held.fetch_sub(count, Relaxed);
-            match random.below(3) {
+            match random.u64(..3) {
                 0 => drop(permits.split(1)),
                 1 => drop(permits.into_owned(Arc::clone(&semaphore))),
                 _ => {
@@ -119,7 +121,7 @@ fn a_mutex_is_held_by_one_at_a_time() {
     let (mutex, locks) = (Arc::new(Mutex::new(0)), AtomicUsize::new(0));
     on_all_kinds(|random| {
         for _ in 0..scaled(30_000) {
-            let guard = match random.below(6) {
+            let guard = match random.u64(..6) {
                 0 => Some(mutex.lock()),
                 1 => mutex.lock_timeout(timeout(random)),
                 2 => mutex.lock_deadline(deadline(random)),
@@ -148,8 +150,8 @@ fn a_lock_is_read_by_many_or_written_by_one() {
     let (lock, writes) = (RwLock::new(Checked(UnsafeCell::new(0))), AtomicUsize::new(0));
     on_all_kinds(|random| {
         for _ in 0..scaled(30_000) {
-            if random.below(3) == 0 {
-                let guard = match random.below(4) {
+            if random.u64(..3) == 0 {
+                let guard = match random.u64(..4) {
                     0 => Some(lock.write()),
                     1 => lock.write_timeout(timeout(random)),
                     2 => lock.try_write(),
@@ -160,7 +162,7 @@ fn a_lock_is_read_by_many_or_written_by_one() {
                 unsafe { *guard.0.get() += 1 };
                 writes.fetch_add(1, Relaxed);
             } else {
-                let guard = match random.below(4) {
+                let guard = match random.u64(..4) {
                     0 => Some(lock.read()),
                     1 => lock.read_timeout(timeout(random)),
                     2 => lock.try_read(),
@@ -190,14 +192,14 @@ fn each_value_of_a_channel_is_received_once_or_given_back() {
             for _ in 0..scaled(10_000) {
                 let value = number.fetch_add(1, Relaxed);
                 // Not by waiting without limit: all might wait to send.
-                let is_sent = match random.below(4) {
+                let is_sent = match random.u64(..4) {
                     0 => sender.send_timeout(value, timeout(random)).is_ok(),
                     1 => sender.send_deadline(value, deadline(random)).is_ok(),
                     2 => sender.try_send(value).is_ok(),
                     _ => poll_for_a_while(sender.send_async(value), random).is_some(),
                 };
                 sent.fetch_add(usize::from(is_sent), Relaxed);
-                let value = match random.below(4) {
+                let value = match random.u64(..4) {
                     0 => receiver.recv_timeout(timeout(random)).ok(),
                     1 => receiver.recv_deadline(deadline(random)).ok(),
                     2 => receiver.try_recv().ok(),

@@ -1,8 +1,6 @@
 //! Waiting in a queue allocates nothing, whoever waits.
 #![cfg(all(not(loom), feature = "std"))]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::ptr::NonNull;
@@ -11,29 +9,10 @@ use std::time::Duration;
 
 use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
 use intrusive_waitlist::{FiberHandle, WaitQueue};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATION_COUNT: Cell<usize> = const { Cell::new(0) };
-}
+use test_support::{Counting, allocation_count};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-// SAFETY: everything is forwarded to `System`; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATION_COUNT.set(ALLOCATION_COUNT.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and `alloc` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[test]
 fn no_kind_of_wait_allocates() {
@@ -42,7 +21,7 @@ fn no_kind_of_wait_allocates() {
     // The thread's handle is made by whoever asks first.
     let _ = std::thread::current();
 
-    let before = ALLOCATION_COUNT.get();
+    let before = allocation_count();
     for _ in 0..1_000 {
         // SAFETY: `nobody` may be called at any time.
         let fiber = Waiter::fiber(unsafe { FiberHandle::new(NonNull::dangling(), nobody) });
@@ -59,5 +38,5 @@ fn no_kind_of_wait_allocates() {
         assert!(task.poll(&mut context).is_ready());
         assert_eq!(queue.acquire_thread_timeout(1, Duration::ZERO), None);
     }
-    assert_eq!(ALLOCATION_COUNT.get() - before, 0);
+    assert_eq!(allocation_count() - before, 0);
 }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use intrusive_waitlist::wait_queue::{Outcome, Registration, Wait, Waiter};
 use intrusive_waitlist::{FiberHandle, WaitQueue};
 
@@ -180,26 +181,18 @@ impl Oracle {
     }
 }
 
-/// SplitMix64.
-fn random(state: &mut u64, bound: u64) -> usize {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) % bound) as usize
-}
-
 #[test]
 fn random_operations_do_what_the_oracle_says() {
     for seed in 0..300 {
-        let (queue, mut oracle, mut state) = (WaitQueue::new(0), Oracle::default(), seed);
+        let (queue, mut oracle, mut random) =
+            (WaitQueue::new(0), Oracle::default(), Rng::with_seed(seed));
         let mut waiters: Vec<Box<Waiter>> = Vec::new();
         let mut in_queue: Vec<usize> = Vec::new();
         for step in 0..400 {
             let number = waiters.len();
-            match random(&mut state, 100) {
+            match random.usize(..100) {
                 0..60 => {
-                    let permits = Some(random(&mut state, 4)).filter(|_| step % 5 != 0);
+                    let permits = Some(random.usize(..4)).filter(|_| step % 5 != 0);
                     waiters.push(Box::new(fiber(number)));
                     let found = match permits {
                         Some(permits) => register(&queue, &waiters[number], permits),
@@ -212,17 +205,17 @@ fn random_operations_do_what_the_oracle_says() {
                     }
                 }
                 60..75 => {
-                    let permits = random(&mut state, 8) * random(&mut state, 8);
+                    let permits = random.usize(..8) * random.usize(..8);
                     queue.release(permits);
                     oracle.permits += permits;
                 }
                 75..88 if !in_queue.is_empty() => {
-                    let place = random(&mut state, in_queue.len() as u64);
+                    let place = random.usize(..in_queue.len());
                     let number = in_queue.swap_remove(place);
                     assert_eq!(cancel(&queue, &waiters[number]), oracle.cancel(number));
                 }
                 88..93 => {
-                    let count = random(&mut state, 4);
+                    let count = random.usize(..4);
                     assert_eq!(queue.wake(count), oracle.wake(count), "seed {seed}");
                 }
                 93..95 => {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustfiber::sync::{Mutex, Semaphore, channel};
 use rustfiber::yield_now;
+use test_support::seed;
 
 use support::{must_end, runtime_with};
 
@@ -68,9 +69,7 @@ fn on_all_kinds<F: Future<Output = ()> + Send + 'static>(
     task: impl Fn(Participant) -> F + Send + Sync + 'static,
 ) {
     must_end(move || {
-        let seed = env::var("STRESS_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("STRESS_SEED={seed}");
+        let seed = seed();
         let participant = move |index| {
             let random = Rng::with_seed(seed + index as u64);
             Participant { index, random, end, has_had_a_turn: false }

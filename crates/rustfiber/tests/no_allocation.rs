@@ -1,7 +1,6 @@
 //! Joins, spawns, waits and wakes allocate nothing once the runtime is warm. Alone in its process,
 //! since the allocator counts for all threads.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,39 +10,22 @@ use rustfiber::{
     Counter, JoinHandle, Runtime, block_on, blocking, join, scope, sleep, spawn, spawn_future,
     yield_now,
 };
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use test_support::{Counting, allocation_count_of_all_threads};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static COUNTING: Counting = Counting;
 
 /// The least that one of `tries` runs allocates. With more than one worker, something that is made
 /// once (a thief's first steal registers its thread with the queues) may fall into any run.
-fn least_allocations(tries: usize, mut f: impl FnMut()) -> u64 {
+fn least_allocations(tries: usize, mut f: impl FnMut()) -> usize {
     let runs = (0..tries).map(|_| allocations_during(&mut f));
     runs.min().expect("there is a try")
 }
 
-fn allocations_during(f: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+fn allocations_during(f: impl FnOnce()) -> usize {
+    let before = allocation_count_of_all_threads();
     f();
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    allocation_count_of_all_threads() - before
 }
 
 fn fib(n: u64) -> u64 {

@@ -8,38 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use rustfiber::{
     Counter, FiberState, JoinHandle, Runtime, WaitKind, join, scope, spawn, without_suspending,
     yield_now,
 };
+use test_support::seed;
 
 use support::{must_end, runtime_with};
-
-/// A small generator (xorshift); its seed is printed, and shown when a test fails.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Self {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let seed = time.as_nanos() as u64 | 1;
-        println!("seed {seed}");
-        Random(seed)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % end
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        (1..items.len()).for_each(|last| items.swap(last, self.below(last + 1)));
-    }
-}
 
 /// Fibers stay on their home worker.
 #[test]
@@ -272,7 +249,7 @@ fn one_wake_reaches_the_fibers_of_many_workers() {
 fn random_registrations_and_notifications_release_every_waiter_once() {
     const BATCHES: usize = if cfg!(debug_assertions) { 20 } else { 100 };
     const WAITS: usize = 1000;
-    let mut random = Random::seeded();
+    let mut random = Rng::with_seed(seed());
     must_end(move || {
         for batch in 0..BATCHES {
             let runtime = runtime_with([1, 2, 3, 8][batch % 4]);
@@ -280,10 +257,10 @@ fn random_registrations_and_notifications_release_every_waiter_once() {
             let (released, mut order) =
                 (AtomicUsize::new(0), (0..counters.len()).collect::<Vec<_>>());
             random.shuffle(&mut order);
-            let wait = |mut random: Random, waits: usize| {
+            let wait = |mut random: Rng, waits: usize| {
                 for _ in 0..waits {
-                    let counter = &counters[random.below(counters.len())];
-                    (0..random.below(200)).for_each(|_| std::hint::spin_loop());
+                    let counter = &counters[random.usize(..counters.len())];
+                    (0..random.usize(..200)).for_each(|_| std::hint::spin_loop());
                     counter.wait();
                     assert_eq!(counter.value(), 0);
                     released.fetch_add(1, Ordering::Relaxed);
@@ -295,14 +272,14 @@ fn random_registrations_and_notifications_release_every_waiter_once() {
                 threads.spawn(move || wait(waiter, WAITS / 10));
                 threads.spawn(move || {
                     for &counter in order {
-                        (0..notifier.below(2000)).for_each(|_| std::hint::spin_loop());
+                        (0..notifier.usize(..2000)).for_each(|_| std::hint::spin_loop());
                         counters[counter].done();
                     }
                 });
                 runtime.run(|| {
                     scope(|s| {
                         for _ in 0..WAITS / 10 * 9 / 3 {
-                            let random = Random(random.below(1 << 40) as u64 | 1);
+                            let random = random.fork();
                             s.spawn(move || wait(random, 3));
                         }
                     });
@@ -377,7 +354,7 @@ fn handles_outlive_their_runtime_and_serve_other_runtimes() {
 fn jobs_and_handles_end_in_any_order() {
     const COUNT: usize = if cfg!(debug_assertions) { 5_000 } else { 50_000 };
     must_end(|| {
-        let mut random = Random::seeded();
+        let mut random = Rng::with_seed(seed());
         let (made, panics) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
         let handled = Arc::clone(&panics);
         let runtime = Runtime::builder()
@@ -411,8 +388,8 @@ fn jobs_and_handles_end_in_any_order() {
             runtime.run(|| {
                 for index in 0..COUNT {
                     let handle = spawn_one(index);
-                    (0..random.below(3)).for_each(|_| yield_now());
-                    match random.below(4) {
+                    (0..random.usize(..3)).for_each(|_| yield_now());
+                    match random.usize(..4) {
                         0 => drop(handle),
                         1 => join_one(handle),
                         2 => join(|| join_one(spawn_one(1)), || drop(handle)).1,
@@ -675,7 +652,7 @@ fn a_thread_locals_initialiser_that_waits_drops_what_another_fiber_borrows() {
 #[test]
 fn interleaved_joins_take_back_their_own_jobs_only() {
     const FIBERS: usize = 1000;
-    let mut random = Random::seeded();
+    let mut random = Rng::with_seed(seed());
     must_end(move || {
         for workers in [1, 2, 4] {
             let runtime = runtime_with(workers);

@@ -36,6 +36,9 @@ const ARROWS: [(&str, &[&str]); 2] = [
 /// May depend on everything: what measures, and what sanitizers must report.
 const SEE_ALL: [&str; 2] = ["rustfiber-benches", "planted-bugs"];
 
+/// What tests share: everybody's tests may depend on it, and nothing else may.
+const OF_TESTS: &str = "test-support";
+
 /// Checks every manifest.
 pub(super) fn check(
     project: &Project,
@@ -61,6 +64,9 @@ fn edges(metadata: &Value) -> BTreeSet<(String, String)> {
     let mut edges = BTreeSet::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            if dependency["name"] == OF_TESTS && dependency["kind"] == "dev" {
+                continue;
+            }
             if let (Some(from), Some(to)) = (package["name"].as_str(), dependency["name"].as_str())
             {
                 edges.insert((from.to_string(), to.to_string()));
@@ -202,6 +208,7 @@ mod tests {
             ("xtask", "topology"),
             ("rustfiber", "rustfiber-benches"),
             ("rustfiber", "corosensei"),
+            ("rustfiber", "test-support"),
         ] {
             assert_eq!(arrows(&edge(from, to)).len(), 1, "{from} -> {to}");
         }
@@ -211,7 +218,8 @@ mod tests {
     fn edges_are_those_to_our_crates() {
         let metadata = serde_json::json!({ "packages": [
             { "name": "a", "dependencies": [{ "name": "b" }, { "name": "libc" }] },
-            { "name": "b", "dependencies": [] },
+            { "name": "b", "dependencies": [{ "name": "test-support", "kind": "dev" }] },
+            { "name": "test-support", "dependencies": [] },
         ] });
         assert_eq!(edges(&metadata), edge("a", "b"));
     }

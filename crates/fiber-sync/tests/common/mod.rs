@@ -185,23 +185,3 @@ pub(crate) fn as_fiber<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         fiber.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
-
-/// A small generator (SplitMix64), so that a failure can be replayed from the seed it prints.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-pub(crate) fn seed() -> u64 {
-    let seed = std::env::var("STRESS_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| std::process::id().into());
-    println!("STRESS_SEED={seed}");
-    seed
-}

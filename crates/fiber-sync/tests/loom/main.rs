@@ -1,10 +1,8 @@
 //! Model checks of what the primitives add to the wait queue: their own words, slots and flags.
 #![cfg(loom)]
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use fiber_sync::{
@@ -12,15 +10,8 @@ use fiber_sync::{
     channel, oneshot,
 };
 use loom::cell::UnsafeCell;
-use loom::thread::{self, Thread};
-
-/// Explores every interleaving with at most `preemptions` involuntary switches.
-fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    builder.check(check);
-}
+use loom::thread;
+use test_support::{block_on, model};
 
 /// A cell that one side writes and the other reads; loom reports a race.
 #[derive(Default)]
@@ -43,27 +34,6 @@ impl Data {
             // SAFETY: loom reports a race.
             unsafe { *value }
         })
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => {
-                thread::park();
-                // A future that woke itself waits for another thread.
-                thread::yield_now();
-            }
-        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::task::{Poll, Waker};
 
 use intrusive_waitlist::{Completed, Detach, JoinCell};
 use loom::thread;
+use test_support::unparking;
 
-use crate::wait_queue::{calling, unparking};
+use crate::wait_queue::calling;
 use crate::{Data, Shared, model};
 
 /// What a completer and a waiting side share, until the last of them frees it.

@@ -6,26 +6,9 @@ mod lists;
 mod wait_queue;
 
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
 
 use loom::cell::UnsafeCell;
-
-/// Explores every interleaving with at most `preemptions` involuntary switches.
-fn model(preemptions: usize, check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
-    let (executions, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-    let counted = Arc::clone(&executions);
-    builder.check(move || {
-        counted.fetch_add(1, Relaxed);
-        check();
-    });
-    let name = std::thread::current().name().unwrap_or("model").to_string();
-    println!("{name}: {} executions, {:.1?}", executions.load(Relaxed), start.elapsed());
-}
+use test_support::model;
 
 /// Something shared that is freed by hand, so that the model sees who still touches it.
 struct Shared<T>(NonNull<T>);

@@ -5,20 +5,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use fastrand::Rng;
 use intrusive_waitlist::{CompletionList, CounterList, FiberHandle, Registration, Waiter};
-
-use crate::{Random, seed};
+use test_support::seed;
 
 #[test]
 fn a_hundred_thousand_random_registrations_are_all_notified() {
     // ThreadSanitizer makes each thread many times as dear.
     const WAITS: u64 = if cfg!(rustfiber_tsan) { 20_000 } else { 100_000 };
-    let mut random = Random(seed());
+    let mut random = Rng::with_seed(seed());
     let (mut waits, mut round) = (0, 0);
     while waits < WAITS {
         round += 1;
-        let (waiters, decrements) = (1 + random.below(4), 1 + random.below(3));
-        let delays: Vec<u64> = (0..waiters + decrements).map(|_| random.below(200)).collect();
+        let (waiters, decrements) = (1 + random.u64(..4), 1 + random.u64(..3));
+        let delays: Vec<u64> = (0..waiters + decrements).map(|_| random.u64(..200)).collect();
         let counter = CounterList::new(decrements as usize);
         let returned = AtomicUsize::new(0);
         thread::scope(|s| {

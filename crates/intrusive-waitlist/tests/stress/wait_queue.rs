@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use fastrand::Rng;
 use intrusive_waitlist::wait_queue::{Outcome, Registration, Wait, Waiter};
 use intrusive_waitlist::{FiberHandle, WaitQueue};
-
-use crate::{Random, seed};
+use test_support::seed;
 
 /// ThreadSanitizer makes each operation many times as dear.
 const fn scaled(count: u64) -> u64 {
@@ -64,21 +64,21 @@ impl Bounded {
         self.queue.release(permits);
     }
 
-    fn hold(&self, outcome: Outcome, permits: usize, random: &mut Random) {
+    fn hold(&self, outcome: Outcome, permits: usize, random: &mut Rng) {
         self.begin(outcome, permits);
-        (0..random.below(50)).for_each(|_| std::hint::spin_loop());
+        (0..random.u64(..50)).for_each(|_| std::hint::spin_loop());
         self.end(permits);
     }
 }
 
 /// Takes permits in one of the ways that there are for threads.
-fn acquire_somehow(bounded: &Bounded, random: &mut Random) {
-    let permits = 1 + random.below(3) as usize;
+fn acquire_somehow(bounded: &Bounded, random: &mut Rng) {
+    let permits = 1 + random.usize(..3);
     let queue = &bounded.queue;
-    match random.below(6) {
+    match random.u64(..6) {
         0 => bounded.hold(queue.acquire_thread(permits), permits, random),
         1 => {
-            let timeout = Duration::from_micros(random.below(60));
+            let timeout = Duration::from_micros(random.u64(..60));
             if let Some(outcome) = queue.acquire_thread_timeout(permits, timeout) {
                 bounded.hold(outcome, permits, random);
             }
@@ -102,12 +102,12 @@ fn acquire_somehow(bounded: &Bounded, random: &mut Random) {
         4 => {
             // Dropped after some polls, in vain or not.
             let mut wait = pin!(queue.acquire(permits));
-            for _ in 0..random.below(4) {
+            for _ in 0..random.u64(..4) {
                 if let Poll::Ready(outcome) = poll(wait.as_mut(), &flag()) {
                     bounded.hold(outcome, permits, random);
                     break;
                 }
-                thread::park_timeout(Duration::from_micros(random.below(20)));
+                thread::park_timeout(Duration::from_micros(random.u64(..20)));
             }
         }
         _ => {
@@ -116,7 +116,7 @@ fn acquire_somehow(bounded: &Bounded, random: &mut Random) {
             let outcome = match unsafe { queue.register(&waiter, permits) } {
                 Registration::Ready(outcome) => Some(outcome),
                 Registration::Registered => {
-                    (0..random.below(200)).for_each(|_| std::hint::spin_loop());
+                    (0..random.u64(..200)).for_each(|_| std::hint::spin_loop());
                     // SAFETY: registered.
                     unsafe { queue.cancel(&waiter) }
                 }
@@ -153,7 +153,7 @@ impl<'a> Task<'a> {
     }
 
     /// Does one step if it was woken. Returns whether it was.
-    fn step(&mut self, random: &mut Random) -> bool {
+    fn step(&mut self, random: &mut Rng) -> bool {
         if self.rounds_left == 0 || !self.flag.is_set.swap(false, Relaxed) {
             return false;
         }
@@ -168,12 +168,12 @@ impl<'a> Task<'a> {
         true
     }
 
-    fn wait_a_step(&mut self, random: &mut Random) {
+    fn wait_a_step(&mut self, random: &mut Rng) {
         let wait = self.wait.get_or_insert_with(|| {
-            self.permits = 1 + random.below(3) as usize;
+            self.permits = 1 + random.usize(..3);
             Box::pin(self.bounded.queue.acquire(self.permits))
         });
-        if random.below(8) == 0 {
+        if random.u64(..8) == 0 {
             self.flag = flag();
             self.flag.is_set.store(false, Relaxed);
         }
@@ -184,7 +184,7 @@ impl<'a> Task<'a> {
                 self.is_holding = true;
                 self.flag.is_set.store(true, Relaxed);
             }
-            Poll::Pending if random.below(8) == 0 => {
+            Poll::Pending if random.u64(..8) == 0 => {
                 self.wait = None;
                 self.rounds_left -= 1;
                 self.flag.is_set.store(true, Relaxed);
@@ -194,7 +194,7 @@ impl<'a> Task<'a> {
     }
 }
 
-fn run_tasks(bounded: &Bounded, rounds: u64, random: &mut Random) {
+fn run_tasks(bounded: &Bounded, rounds: u64, random: &mut Rng) {
     let mut tasks: Vec<Task<'_>> = (0..8).map(|_| Task::new(bounded, rounds)).collect();
     while tasks.iter().any(|task| task.rounds_left != 0) {
         let stepped = tasks.iter_mut().map(|task| task.step(random)).filter(|step| *step).count();
@@ -212,7 +212,7 @@ fn threads_and_tasks_that_give_up_at_random_lose_no_permit() {
             .map(|index| {
                 let bounded = &bounded;
                 s.spawn(move || {
-                    let mut random = Random(seed + index);
+                    let mut random = Rng::with_seed(seed + index);
                     match index {
                         0 => run_tasks(bounded, scaled(20_000), &mut random),
                         _ => {
@@ -237,12 +237,12 @@ fn nobody_overtakes() {
     const WAITERS: usize = 48;
     let seed = seed();
     for round in 0..scaled(10_000) {
-        let mut random = Random(seed + round);
+        let mut random = Rng::with_seed(seed + round);
         let queue = WaitQueue::new(0);
         let waiters: Vec<Waiter> = (0..WAITERS).map(|_| Waiter::fiber(nobody())).collect();
         let gone: Vec<AtomicBool> = (0..WAITERS).map(|_| AtomicBool::new(false)).collect();
-        let released: Vec<u64> = (0..2).map(|_| random.below(20)).collect();
-        let (seed_of_canceller, first) = (random.below(u64::MAX), random.below(8) as usize);
+        let released: Vec<u64> = (0..2).map(|_| random.u64(..20)).collect();
+        let (seed_of_canceller, first) = (random.u64(..), random.usize(..8));
         let register = |waiter| {
             // SAFETY: `waiters` outlives the scope, and all that are left are cancelled below.
             assert_eq!(unsafe { queue.register(waiter, 1) }, Registration::Registered);
@@ -256,8 +256,8 @@ fn nobody_overtakes() {
             let mut threads: Vec<_> = releasers.collect();
             let (waiters, gone, queue) = (&waiters, &gone, &queue);
             threads.push(s.spawn(move || {
-                let mut random = Random(seed_of_canceller);
-                for index in (0..first).filter(|_| random.below(3) == 0) {
+                let mut random = Rng::with_seed(seed_of_canceller);
+                for index in (0..first).filter(|_| random.u64(..3) == 0) {
                     // Before the attempt, so that nobody takes it for overtaken.
                     gone[index].store(true, Relaxed);
                     // SAFETY: registered above; cancelled once.
@@ -345,9 +345,9 @@ fn no_wake_is_missed() {
 fn a_close_ends_every_wait_and_loses_no_permit() {
     let seed = seed();
     for round in 0..scaled(10_000) {
-        let mut random = Random(seed + round);
+        let mut random = Rng::with_seed(seed + round);
         let queue = WaitQueue::new(0);
-        let (released, delay) = (random.below(4) as usize, random.below(300));
+        let (released, delay) = (random.usize(..4), random.u64(..300));
         let granted = AtomicUsize::new(0);
         thread::scope(|s| {
             let waiters = (0..3).map(|index| {

@@ -10,23 +10,23 @@ mod tally;
 use std::env;
 use std::time::{Duration, Instant};
 
-use support::must_end;
+use test_support::seed;
 
-const SEED: &str = "STRESS_SEED";
+use support::must_end;
 
 /// How long each test runs; a search for rare schedules sets more.
 const SECONDS: &str = "STRESS_SECONDS";
 
 /// Runs rounds, each with a seed of its own.
 fn in_rounds(round: impl Fn(u64)) {
-    let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number(SEED).unwrap_or_else(|| std::process::id().into());
-    let time = Duration::from_secs(number(SECONDS).unwrap_or(5));
+    let seconds = env::var(SECONDS).ok().and_then(|text| text.parse().ok());
+    let time = Duration::from_secs(seconds.unwrap_or(5));
+    let first = seed();
     let begin = Instant::now();
     let mut rounds = 0;
     while rounds == 0 || begin.elapsed() < time {
         let seed = first.wrapping_add(rounds);
-        println!("{SEED}={seed}"); // shown if the test fails, the last being the one
+        println!("STRESS_SEED={seed}"); // shown if the test fails, the last being the one
         round(seed);
         rounds += 1;
     }

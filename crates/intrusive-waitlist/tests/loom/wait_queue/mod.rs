@@ -8,7 +8,7 @@ mod tasks;
 mod wakes;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -16,7 +16,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use intrusive_waitlist::wait_queue::{Outcome, Registration, Waiter};
 use intrusive_waitlist::{FiberHandle, WaitQueue};
-use loom::thread::{self, Thread};
+use loom::thread;
+use test_support::block_on;
 
 use crate::Shared;
 
@@ -102,37 +103,6 @@ impl Fiber {
 fn retire(fiber: Shared<Fiber>) {
     assert_eq!(fiber.get().wakes(), usize::from(fiber.get().outcome().is_some()));
     fiber.free().waiter.retire();
-}
-
-/// A waker that unparks a thread. (`loom::future::block_on` makes a new one at every poll.)
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-pub(crate) fn unparking() -> Waker {
-    Waker::from(Arc::new(Unpark(thread::current())))
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    block_on_pinned(pin!(future))
-}
-
-fn block_on_pinned<F: Future>(mut future: Pin<&mut F>) -> F::Output {
-    let waker = unparking();
-    loop {
-        match poll(future.as_mut(), &waker) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => {
-                thread::park();
-                // A future that woke itself waits for another thread.
-                thread::yield_now();
-            }
-        }
-    }
 }
 
 fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {

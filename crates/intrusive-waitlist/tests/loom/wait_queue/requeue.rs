@@ -7,7 +7,7 @@ use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
 use loom::thread;
 
-use super::{Fiber, REGISTERED, block_on_pinned, finish, poll, queue, retire};
+use super::{Fiber, REGISTERED, block_on, finish, poll, queue, retire};
 use crate::{Data, Shared, model};
 
 impl Fiber {
@@ -160,7 +160,7 @@ fn a_moved_future_that_is_dropped_gives_back_wake_and_permit() {
             mutex.get().release(1);
         });
         drop(dropped);
-        assert_eq!(block_on_pinned(next.as_mut()), Outcome::Granted);
+        assert_eq!(block_on(next.as_mut()), Outcome::Granted);
         drop(next);
         waker.join().unwrap();
         finish(condition, 0);

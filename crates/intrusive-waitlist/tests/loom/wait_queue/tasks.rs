@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use intrusive_waitlist::wait_queue::Outcome;
 use loom::thread;
 
-use super::{Fiber, block_on, block_on_pinned, calling, finish, poll, queue, retire};
+use super::{Fiber, block_on, calling, finish, poll, queue, retire};
 use crate::{Data, Shared, model};
 
 #[test]
@@ -34,7 +34,7 @@ fn the_last_waker_is_the_one_that_is_woken() {
         assert_eq!(poll(wait.as_mut(), Waker::noop()), Poll::Pending);
         let releaser = thread::spawn(move || queue.get().release(1));
         if poll(wait.as_mut(), &calling(|| ())).is_pending() {
-            assert_eq!(block_on_pinned(wait.as_mut()), Outcome::Granted);
+            assert_eq!(block_on(wait.as_mut()), Outcome::Granted);
         }
         drop(wait);
         releaser.join().unwrap();
@@ -50,7 +50,7 @@ fn an_enabled_wait_misses_no_wake() {
         let mut wait = Box::pin(queue.get().wait());
         assert!(!wait.as_mut().enable());
         let waker = thread::spawn(move || queue.get().wake_all());
-        assert_eq!(block_on_pinned(wait.as_mut()), Outcome::Woken);
+        assert_eq!(block_on(wait.as_mut()), Outcome::Woken);
         drop(wait);
         assert_eq!(waker.join().unwrap(), 1);
         finish(queue, 0);
