@@ -25,7 +25,7 @@ use intrusive_waitlist::wait_queue::Outcome;
 use crate::blocker::{BlockingWait, Need, Primitive};
 use crate::mutex::MutexGuard;
 use crate::primitive::const_fn;
-use crate::wait::Limit;
+use crate::wait::{self, Limit};
 
 /// A condition variable: wait, with a [`Mutex`](crate::Mutex) unlocked meanwhile, until somebody
 /// notifies.
@@ -104,7 +104,7 @@ impl Condvar {
     pub async fn wait_async<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let mut wait = pin!(self.queue.wait_requeue(mutex.queue()));
-        wait.as_mut().enable();
+        wait::enable(wait.as_mut()).await;
         drop(guard);
         let outcome = wait.await;
         assert_eq!(outcome, Outcome::Granted, "neither queue is ever closed");

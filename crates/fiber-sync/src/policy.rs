@@ -69,6 +69,7 @@ impl Permits for Fair {
         wait::acquire(&self.queue, count, WHAT, limit)
     }
 
+    #[inline]
     fn acquire_async(&self, count: usize) -> impl Future<Output = Result<(), Closed>> + Send {
         wait::acquire_async(&self.queue, count)
     }

@@ -1,6 +1,7 @@
 //! What the primitives have in common: how long to wait, and waiting on a queue in both forms.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::{Pin, pin};
@@ -82,6 +83,15 @@ impl Future for PermitWait<'_> {
     }
 }
 
+/// Has a task's wait begin, without waiting. What comes after it is not missed.
+pub(crate) async fn enable(mut wait: Pin<&mut Wait<'_>>) {
+    poll_fn(|context| {
+        wait.as_mut().enable(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Waits within the limit until `queue` is closed. Returns whether it is.
 #[track_caller]
 pub(crate) fn until_closed(queue: &WaitQueue, what: Primitive, limit: Limit) -> bool {
@@ -143,7 +153,7 @@ pub(crate) fn until(
 pub(crate) async fn until_async(queue: &WaitQueue, is_over: impl Fn() -> bool) {
     while !is_over() {
         let mut wait = pin!(queue.wait());
-        wait.as_mut().enable();
+        enable(wait.as_mut()).await;
         // PROGRESS: as in `until`.
         if is_over() {
             return;

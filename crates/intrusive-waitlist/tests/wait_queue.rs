@@ -322,6 +322,37 @@ fn a_waker_is_replaced_when_the_task_is_polled_again() {
     assert_eq!(poll(wait.as_mut(), &first), Poll::Ready(Outcome::Granted));
 }
 
+/// However the wait ends, nobody keeps the waker, and nobody drops it twice.
+#[test]
+fn each_clone_of_a_waker_is_dropped_once() {
+    type End = fn(&WaitQueue, &mut Option<Pin<Box<Wait<'_>>>>);
+    let ends: [End; 5] = [
+        |queue, _| queue.release(1),
+        |queue, _| assert!(queue.close()),
+        |_, wait| drop(wait.take()),
+        |_, wait| assert!(poll_idly(wait.as_mut().unwrap().as_mut()).is_pending()),
+        |queue, wait| {
+            queue.release(1);
+            drop(wait.take());
+        },
+    ];
+    // Alone, and in line.
+    for (end, ahead) in ends.into_iter().flat_map(|end| [(end, 0), (end, 1)]) {
+        let (queue, task) = (WaitQueue::new(0), Arc::new(Call(|| ())));
+        // So that a second drop would be counted, and not free it.
+        let _spare = Arc::clone(&task);
+        let _ahead = registered(&queue, ahead);
+        let mut wait = Some(Box::pin(queue.acquire(1)));
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(poll(wait.as_mut().unwrap().as_mut(), &waker).is_pending());
+        queue.release(ahead);
+        end(&queue, &mut wait);
+        drop(wait);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 2);
+    }
+}
+
 #[test]
 fn a_future_that_is_dropped_gives_back_what_it_was_given() {
     type Give = fn(&WaitQueue);
@@ -374,18 +405,18 @@ fn a_wake_of_all_is_not_handed_on() {
 }
 
 #[test]
-fn an_enabled_wait_keeps_its_place_without_a_waker() {
+fn an_enabled_wait_keeps_its_place() {
     let queue = WaitQueue::new(0);
     let mut wait = pin!(queue.wait());
-    assert!(!wait.as_mut().enable());
-    assert!(!wait.as_mut().enable());
+    assert!(!wait.as_mut().enable(Waker::noop()));
+    assert!(!wait.as_mut().enable(Waker::noop()));
     assert_eq!(queue.wake_all(), 1);
-    assert!(wait.as_mut().enable());
+    assert!(wait.as_mut().enable(Waker::noop()));
     assert_eq!(poll_idly(wait.as_mut()), Poll::Ready(Outcome::Woken));
 
     let mut granted = Box::pin(WaitQueue::acquire(&queue, 1));
     queue.release(1);
-    assert!(granted.as_mut().enable());
+    assert!(granted.as_mut().enable(Waker::noop()));
     assert_eq!(queue.available_permits(), 0);
     drop(granted);
     assert_eq!(queue.available_permits(), 1);

@@ -32,6 +32,7 @@
 use std::fmt;
 use std::mem;
 use std::pin::pin;
+use std::task::Waker;
 
 use intrusive_waitlist::WaitQueue;
 use intrusive_waitlist::wait_queue::Outcome;
@@ -236,7 +237,8 @@ impl Permits for Unfair {
             // Dropped after the wait, whose wake goes on to the next in the queue, if there is one.
             let turn = Turn(self);
             let mut wait = pin!(self.queue.wait());
-            wait.as_mut().enable();
+            // By nobody yet: `announce` may wake it, and nobody has to wake who runs.
+            wait.as_mut().enable(Waker::noop());
             self.announce(count);
             let outcome = wait.await;
             mem::forget(turn);

@@ -13,7 +13,7 @@ pub(super) const BATCH_LEN: usize = if cfg!(loom) { 2 } else { 16 };
 /// A batch that is dropped leaks the handles in it: nobody does that.
 pub(super) struct WakeBatch {
     /// The first `len` are there. The others cost nothing.
-    handles: [MaybeUninit<Handle>; BATCH_LEN],
+    handles: [MaybeUninit<Option<Handle>>; BATCH_LEN],
     len: usize,
 }
 
@@ -26,9 +26,14 @@ impl WakeBatch {
         self.len == BATCH_LEN
     }
 
-    /// Adds a handle, for which there is room.
-    pub(super) fn push(&mut self, handle: Handle) {
-        self.handles[self.len].write(handle);
+    /// Adds a handle, for which there is room, by having it written in its place.
+    ///
+    /// # Safety
+    ///
+    /// `write` writes it.
+    #[inline]
+    pub(super) unsafe fn push(&mut self, write: impl FnOnce(&mut MaybeUninit<Option<Handle>>)) {
+        write(&mut self.handles[self.len]);
         self.len += 1;
     }
 
@@ -38,7 +43,9 @@ impl WakeBatch {
         for handle in &self.handles[..len] {
             // SAFETY: `push` wrote it, and `len` has forgotten it: it is read once.
             let handle = unsafe { handle.assume_init_read() };
-            panics.catch(|| handle.wake());
+            if let Some(handle) = handle {
+                panics.catch(|| handle.wake());
+            }
         }
     }
 }

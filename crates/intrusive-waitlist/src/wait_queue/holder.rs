@@ -90,30 +90,41 @@ impl<'a> Holder<'a> {
     ///
     /// The waiter was registered with this queue, or moved to it, and has not been taken out.
     pub(super) unsafe fn unlink(&mut self, waiter: &Waiter) -> bool {
+        // SAFETY: the caller keeps the same contract.
+        if !unsafe { self.has(waiter) } {
+            return false;
+        }
+        // SAFETY: in the list.
+        let mark = unsafe { waiter.mark.get() };
+        // A waker that was counted has to come, also if the batch was full.
+        if mark.is_some() {
+            return false;
+        }
+        self.with_list(|list| {
+            // SAFETY: in the list.
+            unsafe { list.unlink(waiter) };
+        });
+        true
+    }
+
+    /// Tells whether a waiter is in the list: not notified, nor moved, nor about to be notified by
+    /// whoever hands over.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Holder::unlink`].
+    pub(super) unsafe fn has(&self, waiter: &Waiter) -> bool {
         // SAFETY: the caller holds the queue, or the other from which it was moved here.
         let moved = unsafe { waiter.moved() };
         let is_elsewhere = moved.is_some_and(|(target, _)| !ptr::eq(target, self.queue));
         if is_elsewhere || waiter.verdict().is_some() {
             return false;
         }
-        self.with_list(|list| {
-            // SAFETY: not in the inbox, which was appended, nor notified: so it is in the list, or
-            // was handed over, which does not touch this.
-            let prev = unsafe { waiter.prev.get() };
-            // It never was in the list: whoever hands it over is about to notify it.
-            if prev.is_null() {
-                return false;
-            }
-            // SAFETY: in the list.
-            let mark = unsafe { waiter.mark.get() };
-            // A waker that was counted has to come, also if the batch was full.
-            if mark.is_some() {
-                return false;
-            }
-            // SAFETY: in the list.
-            unsafe { list.unlink(waiter) };
-            true
-        })
+        // SAFETY: not in the inbox, which was appended, nor notified: so it is in the list, or was
+        // handed over, which does not touch this.
+        let prev = unsafe { waiter.prev.get() };
+        // Null: it never was in the list, and whoever hands it over is about to notify it.
+        !prev.is_null()
     }
 
     /// Settles, unlocks and wakes, until nobody who may go is left or somebody else holds.

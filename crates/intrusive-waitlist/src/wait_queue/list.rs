@@ -154,10 +154,12 @@ impl List {
             unsafe { self.unlink(node) };
             // SAFETY: just taken from the list.
             let Some(verdict) = (unsafe { requeue::move_on(node, verdict) }) else { continue };
-            // SAFETY: as above, and not moved.
-            if let Some(handle) = unsafe { Waiter::notify(node, verdict) } {
-                batch.push(handle);
-            }
+            let notify = |handle: &mut _| {
+                // SAFETY: as above, and not moved.
+                unsafe { Waiter::notify(node, verdict, handle) }
+            };
+            // SAFETY: it writes the handle.
+            unsafe { batch.push(notify) };
         }
         false
     }

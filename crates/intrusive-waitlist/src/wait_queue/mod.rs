@@ -15,6 +15,7 @@ mod word;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::{self, NonNull};
+use core::task::Waker;
 
 use crate::primitive::{AtomicUsize, Backoff, Ordering, RacyCell};
 
@@ -22,7 +23,7 @@ use batch::{Panics, wake_one};
 use holder::{Holder, Look};
 use list::List;
 use need::Need;
-use waiter::Verdict;
+use waiter::{Handle, Verdict};
 use word::{COUNT_MAX, Word};
 
 pub use slot::{Claim, Slot};
@@ -62,9 +63,9 @@ pub enum Outcome {
     Closed,
 }
 
-/// What came of the attempt to take a waiter out.
-struct Removal<'a> {
-    /// Nothing, if it was taken out.
+/// What came of the attempt to reach a waiter.
+struct Reached<'a> {
+    /// Nothing, if it was reached.
     verdict: Option<Verdict>,
     /// The wake that moved it.
     moved_by: Option<Verdict>,
@@ -519,15 +520,14 @@ impl WaitQueue {
     ///
     /// # Safety
     ///
-    /// The waiter was registered with this queue, has not been taken out, and is not inside
-    /// [`Waiter::poll`].
+    /// The waiter was registered with this queue, and has not been taken out.
     pub unsafe fn cancel(&self, waiter: &Waiter) -> Option<Outcome> {
         // SAFETY: the caller keeps the same contract.
-        let removal = unsafe { self.remove(waiter) };
-        if let (None, Some(wake)) = (removal.verdict, removal.moved_by) {
+        let reached = unsafe { self.remove(waiter) };
+        if let (None, Some(wake)) = (reached.verdict, reached.moved_by) {
             self.give_back(wake, 0).suppress();
         }
-        removal.verdict.map(Verdict::outcome)
+        reached.verdict.map(Verdict::outcome)
     }
 
     /// As [`WaitQueue::cancel`], but gives what the waiter was granted, or woken for, to the next.
@@ -541,7 +541,7 @@ impl WaitQueue {
     /// As for [`WaitQueue::cancel`].
     pub unsafe fn abandon(&self, waiter: &Waiter) {
         // SAFETY: the caller keeps the same contract.
-        let Removal { verdict, moved_by, queue } = unsafe { self.remove(waiter) };
+        let Reached { verdict, moved_by, queue } = unsafe { self.remove(waiter) };
         // First the wake: whoever it moves is then there to be granted the permit.
         let mut panics = moved_by.map_or(Panics::new(), |wake| self.give_back(wake, 0));
         if let Some(verdict) = verdict {
@@ -562,12 +562,59 @@ impl WaitQueue {
         }
     }
 
+    /// Has `waker` woken when the wait of a registered waiter is over, instead of the waker that it
+    /// has. Returns what came of the wait, if it is over already.
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::cancel`], and the caller is the waiter's owner.
+    #[cold]
+    unsafe fn set_waker(&self, waiter: &Waiter, waker: Waker) -> Option<Outcome> {
+        // What this is in the end is dropped here, before an outcome is reported: it is somebody
+        // else's code, and its panic would take along what the wait was granted.
+        let mut handle = Some(Handle::Task(waker));
+        let replace = |holder: &mut Holder<'_>| {
+            // SAFETY: the caller keeps the same contract.
+            let is_here = unsafe { holder.has(waiter) };
+            if is_here {
+                // SAFETY: in the list, and the caller is the owner.
+                handle = unsafe { waiter.replace_handle(handle.take()) };
+            }
+            is_here
+        };
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.reach(waiter, replace) }.verdict.map(Verdict::outcome)
+    }
+
     /// # Safety
     ///
     /// As for [`WaitQueue::cancel`].
-    unsafe fn remove<'a>(&'a self, waiter: &'a Waiter) -> Removal<'a> {
+    unsafe fn remove<'a>(&'a self, waiter: &'a Waiter) -> Reached<'a> {
+        let word = Word(self.state.load(Ordering::Relaxed));
+        let is_alone = word.is_alone() && word.newest() == ptr::from_ref(waiter).addr();
+        if is_alone && self.replace(word, Word::of_count(0)).is_ok() {
+            return Reached { verdict: None, moved_by: None, queue: self };
+        }
+        let unlink = |holder: &mut Holder<'_>| {
+            // SAFETY: the caller keeps the same contract.
+            unsafe { holder.unlink(waiter) }
+        };
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.reach(waiter, unlink) }
+    }
+
+    /// Has `act` done under the lock of the queue in which the waiter is, unless its wait is over.
+    /// It returns false if the waiter is not there, or is to be notified.
+    ///
+    /// # Safety
+    ///
+    /// As for [`WaitQueue::cancel`].
+    unsafe fn reach<'a>(
+        &'a self,
+        waiter: &'a Waiter,
+        mut act: impl FnMut(&mut Holder<'_>) -> bool,
+    ) -> Reached<'a> {
         let (mut queue, mut moved_by) = (self, None);
-        let address = ptr::from_ref(waiter).addr();
         let mut backoff = Backoff::new();
         loop {
             if let Some(verdict) = waiter.verdict() {
@@ -578,24 +625,18 @@ impl WaitQueue {
                     unsafe { &*target }
                 });
                 let moved_by = moved.map(|(_, wake)| wake);
-                return Removal { verdict: Some(verdict), moved_by, queue };
-            }
-            let word = Word(queue.state.load(Ordering::Relaxed));
-            let is_alone = word.is_alone() && word.newest() == address;
-            if is_alone && queue.replace(word, Word::of_count(0)).is_ok() {
-                return Removal { verdict: None, moved_by, queue };
+                return Reached { verdict: Some(verdict), moved_by, queue };
             }
             let moved = match queue.look() {
                 Look::Held(mut holder) => {
-                    // SAFETY: the caller keeps the same contract.
-                    let is_unlinked = unsafe { holder.unlink(waiter) };
+                    let is_done = act(&mut holder);
                     // SAFETY: held.
                     let moved = unsafe { waiter.moved() };
                     // In any case: the inbox was taken, and whoever was behind it may go. A panic
                     // would keep the caller from learning what came of the wait.
                     holder.deliver().suppress();
-                    if is_unlinked {
-                        return Removal { verdict: None, moved_by, queue };
+                    if is_done {
+                        return Reached { verdict: None, moved_by, queue };
                     }
                     moved
                 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crate::primitive::RacyCell;
@@ -125,9 +126,11 @@ impl Claim<'_> {
 
     #[inline]
     pub(super) fn end(self, verdict: Verdict) {
+        let mut handle = MaybeUninit::uninit();
         // SAFETY: `new` requires what this does.
-        let handle = unsafe { Waiter::notify(self.node, verdict) };
-        if let Some(handle) = handle {
+        unsafe { Waiter::notify(self.node, verdict, &mut handle) };
+        // SAFETY: just written.
+        if let Some(handle) = unsafe { handle.assume_init() } {
             super::wake_one(handle);
         }
     }

@@ -2,10 +2,11 @@
 
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use super::waiter::Waiter;
+use super::waiter::{Handle, Waiter};
 use super::{Need, Outcome, Registration, WaitQueue};
 
 /// A wait as a future: of [`WaitQueue::acquire`], [`WaitQueue::wait`] or
@@ -13,6 +14,11 @@ use super::{Need, Outcome, Registration, WaitQueue};
 ///
 /// It owns its node, so waiting allocates nothing. It may be polled by one executor and then by
 /// another: the waker of the last poll is the one that is woken.
+///
+/// # Blocking
+///
+/// A poll with another waker than the last waits for a holder in its critical section, as
+/// [`WaitQueue::cancel`] does. So does dropping a future that waits.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct Wait<'a> {
     queue: &'a WaitQueue,
@@ -36,45 +42,62 @@ impl<'a> Wait<'a> {
         Wait { queue, need, stage: Stage::New, waiter: Waiter::task() }
     }
 
-    /// Begins to wait now, instead of at the first poll: a wake after this is not missed. Returns
+    /// Begins to wait now, as the first poll would: a wake after this is not missed. Returns
     /// whether the wait is over already; the next poll reports it.
     ///
     /// # Panics
     ///
     /// As the future itself.
-    pub fn enable(self: Pin<&mut Self>) -> bool {
+    pub fn enable(self: Pin<&mut Self>, waker: &Waker) -> bool {
         // SAFETY: nothing is moved out.
         let wait = unsafe { self.get_unchecked_mut() };
-        wait.start(None);
         match wait.stage {
+            Stage::New => wait.start(waker).is_some_and(|outcome| {
+                wait.stage = Stage::Ready(outcome);
+                true
+            }),
+            Stage::Registered => wait.waiter.outcome().is_some(),
             Stage::Ready(_) => true,
-            _ => wait.waiter.outcome().is_some(),
+            Stage::Reported => panic!("a `Wait` was enabled after it had returned"),
         }
     }
 
-    /// Leaves [`Stage::New`], if that is where it is.
-    fn start(&mut self, waker: Option<&Waker>) {
-        if !matches!(self.stage, Stage::New) {
-            return;
+    /// Leaves [`Stage::New`]. Returns what came of the wait, if it is over at once.
+    #[inline]
+    fn start(&mut self, waker: &Waker) -> Option<Outcome> {
+        // A waker may be dear: not for what takes no waiting.
+        if let Some(outcome) = self.queue.try_acquire(self.need.permits()) {
+            return Some(outcome);
         }
-        if let Some(waker) = waker {
-            // It may be dear: not for what takes no waiting.
-            if let Some(outcome) = self.queue.try_acquire(self.need.permits()) {
-                self.stage = Stage::Ready(outcome);
-                return;
-            }
-            self.waiter.set_waker(waker);
-        }
+        // SAFETY: not registered.
+        let none = unsafe { self.waiter.replace_handle(Some(Handle::Task(waker.clone()))) };
+        debug_assert!(none.is_none());
+        mem::forget(none);
         // SAFETY: `self` is pinned, its destructor takes the waiter out, and it borrows the queue.
-        // It leaves this stage once.
-        let registration = unsafe { self.queue.push(&self.waiter, self.need) };
-        self.stage = match registration {
-            Registration::Registered => Stage::Registered,
-            Registration::Ready(outcome) => Stage::Ready(outcome),
-        };
-        if let Stage::Ready(_) = self.stage {
-            self.waiter.forget_waker();
+        // The caller leaves `Stage::New`.
+        match unsafe { self.queue.push(&self.waiter, self.need) } {
+            Registration::Registered => {
+                self.stage = Stage::Registered;
+                None
+            }
+            Registration::Ready(outcome) => {
+                self.stage = Stage::Ready(outcome);
+                // Not later, where its panic would take along what the wait was granted.
+                // SAFETY: not registered.
+                drop(unsafe { self.waiter.replace_handle(None) });
+                Some(outcome)
+            }
         }
+    }
+
+    /// Has `waker` woken, instead of whoever was to be woken. Returns what came of the wait, if it
+    /// is over by then.
+    fn wait_on(&self, waker: &Waker) -> Option<Outcome> {
+        if self.waiter.is_of(waker) {
+            return None;
+        }
+        // SAFETY: registered with this queue, and not taken out.
+        unsafe { self.queue.set_waker(&self.waiter, waker.clone()) }
     }
 }
 
@@ -84,19 +107,15 @@ impl Future for Wait<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         // SAFETY: nothing is moved out.
         let wait = unsafe { self.get_unchecked_mut() };
-        let was_new = matches!(wait.stage, Stage::New);
-        wait.start(Some(context.waker()));
         let outcome = match wait.stage {
-            Stage::Ready(outcome) => Poll::Ready(outcome),
-            // The waker was registered with the waiter.
-            Stage::Registered if was_new => Poll::Pending,
-            Stage::Registered => wait.waiter.poll(context.waker()),
-            Stage::New | Stage::Reported => panic!("a `Wait` was polled after it had returned"),
+            Stage::New => wait.start(context.waker()),
+            Stage::Registered => wait.waiter.outcome().or_else(|| wait.wait_on(context.waker())),
+            Stage::Ready(outcome) => Some(outcome),
+            Stage::Reported => panic!("a `Wait` was polled after it had returned"),
         };
-        if outcome.is_ready() {
-            wait.stage = Stage::Reported;
-        }
-        outcome
+        let Some(outcome) = outcome else { return Poll::Pending };
+        wait.stage = Stage::Reported;
+        Poll::Ready(outcome)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use core::fmt;
 use core::marker::PhantomPinned;
-use core::mem;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr;
-use core::task::{Poll, Waker};
+use core::task::Waker;
 
 use crate::FiberHandle;
 use crate::primitive::{AtomicU32, Ordering, RacyCell};
@@ -14,15 +14,12 @@ use crate::primitive::{Thread, thread};
 use super::need::Need;
 use super::{Outcome, WaitQueue};
 
-/// Neither notified nor being touched by its owner.
+/// Fresh, or registered.
 const WAITING: u32 = 0;
-/// The owner is replacing the handle.
-const UPDATING: u32 = 1;
-/// A holder has decided; the bits from `VERDICT_SHIFT` say what.
-const CLAIMED: u32 = 2;
-/// Nobody but the owner touches the node any more.
-const NOTIFIED: u32 = 4;
-const VERDICT_SHIFT: u32 = 3;
+/// Nobody but the owner touches the node any more; the bits from `VERDICT_SHIFT` say what came of
+/// the wait.
+const NOTIFIED: u32 = 1;
+const VERDICT_SHIFT: u32 = 1;
 
 /// A node of a [`WaitQueue`](super::WaitQueue), owned by whoever waits. 64 bytes.
 ///
@@ -38,7 +35,8 @@ pub struct Waiter {
     pub(super) need: RacyCell<Need>,
     /// The permits that were there, too few, when it began the queue.
     pub(super) carry: RacyCell<usize>,
-    handle: RacyCell<Option<Handle>>,
+    /// Whoever notifies copies it out, and leaves the bits: the owner may compare them meanwhile.
+    handle: RacyCell<ManuallyDrop<Option<Handle>>>,
     state: AtomicU32,
     /// What a wake has decided of it, until it is notified or moved.
     pub(super) mark: RacyCell<Option<Verdict>>,
@@ -69,10 +67,9 @@ impl Waiter {
         Self::with_handle(Some(Handle::Fiber(fiber)))
     }
 
-    /// Creates a waiter for a task, which [`Waiter::poll`] makes known.
-    #[must_use]
+    /// Creates a waiter for a task, which [`Waiter::replace_handle`] makes known.
     #[inline]
-    pub fn task() -> Self {
+    pub(super) fn task() -> Self {
         Self::with_handle(None)
     }
 
@@ -83,7 +80,7 @@ impl Waiter {
             prev: RacyCell::new(ptr::null()),
             need: RacyCell::new(Need::WAKE),
             carry: RacyCell::new(0),
-            handle: RacyCell::new(handle),
+            handle: RacyCell::new(ManuallyDrop::new(handle)),
             state: AtomicU32::new(WAITING),
             mark: RacyCell::new(None),
             moved_by: RacyCell::new(None),
@@ -101,96 +98,33 @@ impl Waiter {
 
     #[inline]
     pub(super) fn verdict(&self) -> Option<Verdict> {
-        // ORDERING: Acquire, pairs with the last store of `notify` and with `finish_update`;
-        // receives what the releaser did, and the node.
+        // ORDERING: Acquire, pairs with the last store of `notify`; receives what the releaser did,
+        // and the node.
         let state = self.state.load(Ordering::Acquire);
         (state & NOTIFIED != 0).then(|| Verdict::of_state(state))
     }
 
-    /// Returns what came of the wait, or has `waker` woken when it is over. Only the waker of the
-    /// last call counts. The task's owner calls this, as one would `Future::poll`.
+    /// Tells whether the waiter is that of the task of `waker`. The owner calls this.
     #[inline]
-    pub fn poll(&self, waker: &Waker) -> Poll<Outcome> {
-        match self.outcome() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => self.poll_again(waker),
-        }
-    }
-
-    fn poll_again(&self, waker: &Waker) -> Poll<Outcome> {
-        // ORDERING: Acquire, pairs with `finish_update` of an earlier poll on another thread; on
-        // failure, as in `verdict`.
-        let before =
-            self.state.compare_exchange(WAITING, UPDATING, Ordering::Acquire, Ordering::Acquire);
-        match before {
-            Ok(_) => self.update(waker),
-            Err(state) if state & NOTIFIED != 0 => Poll::Ready(Verdict::of_state(state).outcome()),
-            Err(_) => {
-                // A holder is about to take the old waker and to notify. The new one must not be
-                // left without a wake.
-                // PROGRESS: the task polls again; the holder is a few instructions from NOTIFIED.
-                waker.wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Replaces the waker, unless it would wake the same task. UPDATING is set.
-    fn update(&self, waker: &Waker) -> Poll<Outcome> {
-        /// Ends the update, also if `Waker::clone` panics.
-        struct Update<'a>(&'a Waiter);
-        impl Drop for Update<'_> {
-            fn drop(&mut self) {
-                // The verdict is in the state, for whoever looks next.
-                let _ = self.0.finish_update();
-            }
-        }
-        let update = Update(self);
-        let is_known = self.handle.with_mut(|handle| {
-            // SAFETY: UPDATING gives the handle to the owner.
-            let handle = unsafe { &*handle };
+    pub(super) fn is_of(&self, waker: &Waker) -> bool {
+        self.handle.with(|handle| {
+            // SAFETY: nobody writes: the owner is here, and whoever notifies only reads. The task
+            // that this names may have been woken, and be gone: it is compared, not followed.
+            let handle = unsafe { &**handle };
             matches!(handle, Some(Handle::Task(known)) if known.will_wake(waker))
-        });
-        let stale = (!is_known).then(|| {
-            let new = Some(Handle::Task(waker.clone()));
-            // SAFETY: as above.
-            unsafe { self.handle.replace(new) }
-        });
-        mem::forget(update);
-        let outcome = self.finish_update();
-        // Not earlier: it is somebody else's code, and may panic.
-        drop(stale);
-        if outcome.is_ready() {
-            // SAFETY: the wait is over, so the node is the owner's.
-            drop(unsafe { self.handle.replace(None) });
-        }
-        outcome
+        })
     }
 
-    fn finish_update(&self) -> Poll<Outcome> {
-        // ORDERING: Release passes the handle to the claim of `notify`; Acquire on failure, as in
-        // `verdict`.
-        let before =
-            self.state.compare_exchange(UPDATING, WAITING, Ordering::Release, Ordering::Acquire);
-        let Err(state) = before else { return Poll::Pending };
-        // A holder claimed the node meanwhile, and left the rest to this call.
-        // ORDERING: Release, as the last store of `notify`.
-        self.state.store(state & !UPDATING | NOTIFIED, Ordering::Release);
-        Poll::Ready(Verdict::of_state(state).outcome())
-    }
-
-    /// Makes the task known before the node is registered.
-    pub(super) fn set_waker(&mut self, waker: &Waker) {
-        let handle = Some(Handle::Task(waker.clone()));
-        // SAFETY: `&mut self`, and not registered.
-        drop(unsafe { self.handle.replace(handle) });
-    }
-
-    /// Drops the waker, if there is one. Not later, where its panic would take along what the wait
-    /// was granted.
-    pub(super) fn forget_waker(&mut self) {
-        // SAFETY: `&mut self`, and not registered.
-        drop(unsafe { self.handle.replace(None) });
+    /// Says whom to wake. Returns who was to be woken.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner, and the node not registered, or in the list of a queue that the
+    /// caller holds.
+    #[inline]
+    pub(super) unsafe fn replace_handle(&self, handle: Option<Handle>) -> Option<Handle> {
+        // SAFETY: nobody notifies the node meanwhile.
+        ManuallyDrop::into_inner(unsafe { self.handle.replace(ManuallyDrop::new(handle)) })
     }
 
     /// Parks the calling OS thread until the wait is over.
@@ -237,30 +171,28 @@ impl Waiter {
         Some((need.target()?, verdict))
     }
 
-    /// Tells the waiter the verdict: the last touch of the node. Returns whom to wake.
+    /// Tells the waiter the verdict: the last touch of the node. Puts whom to wake into `handle`.
     ///
     /// # Safety
     ///
     /// The caller is the holder, took the node from the list, and calls this once.
     #[inline]
-    pub(super) unsafe fn notify(this: *const Waiter, verdict: Verdict) -> Option<Handle> {
+    pub(super) unsafe fn notify(
+        this: *const Waiter,
+        verdict: Verdict,
+        handle: &mut MaybeUninit<Option<Handle>>,
+    ) {
         // SAFETY: a node that was in the list lives until NOTIFIED.
         let node = unsafe { &*this };
-        let claim = CLAIMED | (verdict as u32) << VERDICT_SHIFT;
-        // ORDERING: Acquire receives the handle from `finish_update`. Release passes what the
-        // releaser did to an update that finds the claim.
-        let before = node.state.fetch_or(claim, Ordering::AcqRel);
-        debug_assert!(before & (CLAIMED | NOTIFIED) == 0, "a waiter is notified once");
-        if before & UPDATING != 0 {
-            // PROGRESS: the owner is inside `poll`, which finds the claim and returns the outcome.
-            return None;
-        }
-        // SAFETY: the claim gives the handle to this holder.
-        let handle = unsafe { node.handle.replace(None) };
+        debug_assert!(node.verdict().is_none(), "a waiter is notified once");
+        node.handle.with(|known| {
+            // SAFETY: nobody writes, and the owner of a notified node leaves the handle alone, so
+            // it has one owner. `ManuallyDrop` has the layout of what is in it.
+            unsafe { ptr::copy_nonoverlapping(known.cast(), handle.as_mut_ptr(), 1) }
+        });
         // ORDERING: Release, pairs with the Acquire in `verdict`: passes on what the releaser did,
         // and orders the accesses above before the owner frees the node.
-        node.state.store(claim | NOTIFIED, Ordering::Release);
-        handle
+        node.state.store(NOTIFIED | (verdict as u32) << VERDICT_SHIFT, Ordering::Release);
     }
 
     /// Checks that nobody else may still touch this node, as freeing it would require.
@@ -273,7 +205,21 @@ impl Waiter {
         self.handle.with_mut(|_| ());
         self.mark.with_mut(|_| ());
         self.moved_by.with_mut(|_| ());
-        self.state.with_mut(|state| *state = u32::MAX);
+        self.state.with_mut(|_| ());
+    }
+}
+
+impl Drop for Waiter {
+    #[inline]
+    fn drop(&mut self) {
+        if self.verdict().is_none() {
+            self.handle.with_mut(|handle| {
+                // SAFETY: `&mut self`, and not in a queue.
+                let handle = unsafe { &mut *handle };
+                // SAFETY: not notified, so nobody else has the handle; and not used again.
+                unsafe { ManuallyDrop::drop(handle) }
+            });
+        }
     }
 }
 
@@ -357,7 +303,7 @@ mod tests {
         ] {
             let waiter = Waiter::task();
             // SAFETY: nobody else knows the node.
-            assert!(unsafe { Waiter::notify(&waiter, verdict) }.is_none());
+            unsafe { Waiter::notify(&waiter, verdict, &mut MaybeUninit::uninit()) };
             assert_eq!(waiter.verdict(), Some(verdict));
         }
     }

@@ -317,7 +317,8 @@ fn no_wake_is_missed() {
                     arrived.fetch_add(1, Relaxed);
                     while generation.load(Relaxed) < round {
                         let mut wait = pin!(queue.wait());
-                        if wait.as_mut().enable() || generation.load(Relaxed) >= round {
+                        if wait.as_mut().enable(Waker::noop()) || generation.load(Relaxed) >= round
+                        {
                             continue;
                         }
                         while poll(wait.as_mut(), &flag()).is_pending() {

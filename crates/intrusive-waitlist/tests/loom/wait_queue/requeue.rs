@@ -1,5 +1,6 @@
 //! Waiting for a wake of one queue and then for the permit of another: a condition and its mutex.
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
@@ -154,7 +155,7 @@ fn a_moved_future_that_is_dropped_gives_back_wake_and_permit() {
         let mut dropped = Box::pin(condition.get().wait_requeue(mutex.get_forever()));
         assert!(poll(dropped.as_mut(), Waker::noop()).is_pending());
         let mut next = Box::pin(condition.get().wait_requeue(mutex.get_forever()));
-        assert!(!next.as_mut().enable());
+        assert!(!next.as_mut().enable(Waker::noop()));
         let waker = thread::spawn(move || {
             condition.get().wake(1);
             mutex.get().release(1);
@@ -163,6 +164,30 @@ fn a_moved_future_that_is_dropped_gives_back_wake_and_permit() {
         assert_eq!(block_on(next.as_mut()), Outcome::Granted);
         drop(next);
         waker.join().unwrap();
+        finish(condition, 0);
+        finish(mutex, 0);
+    });
+}
+
+/// In the one queue or the other, or in the hands of who moves it.
+#[test]
+fn the_waker_of_a_moved_future_is_replaced() {
+    model(4, || {
+        let (condition, mutex) = (queue(0), queue(0));
+        // A model that fails must not drop it: that would wait for what is never to come.
+        let mut wait =
+            ManuallyDrop::new(Box::pin(condition.get().wait_requeue(mutex.get_forever())));
+        assert!(poll(wait.as_mut(), Waker::noop()).is_pending());
+        let behind = Fiber::waiting(condition);
+        let waker = thread::spawn(move || {
+            assert_eq!(condition.get().wake(1), 1);
+            mutex.get().release(1);
+        });
+        assert_eq!(block_on(wait.as_mut()), Outcome::Granted);
+        drop(ManuallyDrop::into_inner(wait));
+        waker.join().unwrap();
+        assert_eq!(condition.get().wake(1), 1);
+        retire(behind);
         finish(condition, 0);
         finish(mutex, 0);
     });

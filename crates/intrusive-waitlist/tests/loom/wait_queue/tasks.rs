@@ -42,13 +42,33 @@ fn the_last_waker_is_the_one_that_is_woken() {
     });
 }
 
-/// The waiter waits without a waker until the first poll.
+/// By the holder's list, where the other releaser may be the holder, or hands over to it.
+#[test]
+fn a_waker_is_replaced_behind_another() {
+    model(4, || {
+        let queue = queue(0);
+        let fiber = Fiber::registered(queue);
+        let mut wait = Box::pin(queue.get().acquire(1));
+        assert!(poll(wait.as_mut(), Waker::noop()).is_pending());
+        let releaser = thread::spawn(move || {
+            queue.get().release(1);
+            queue.get().release(1);
+        });
+        assert_eq!(block_on(wait.as_mut()), Outcome::Granted);
+        drop(wait);
+        releaser.join().unwrap();
+        retire(fiber);
+        finish(queue, 0);
+    });
+}
+
+/// The wait begins with a waker that leads nowhere.
 #[test]
 fn an_enabled_wait_misses_no_wake() {
     model(4, || {
         let queue = queue(0);
         let mut wait = Box::pin(queue.get().wait());
-        assert!(!wait.as_mut().enable());
+        assert!(!wait.as_mut().enable(Waker::noop()));
         let waker = thread::spawn(move || queue.get().wake_all());
         assert_eq!(block_on(wait.as_mut()), Outcome::Woken);
         drop(wait);

@@ -1,5 +1,7 @@
 //! Wakes without permits.
 
+use std::task::Waker;
+
 use intrusive_waitlist::wait_queue::Outcome;
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
@@ -186,7 +188,7 @@ fn a_notified_future_that_is_dropped_notifies_the_next() {
         let queue = queue(0);
         let dropped = thread::spawn(move || {
             let mut wait = Box::pin(queue.get().acquire(1));
-            wait.as_mut().enable();
+            wait.as_mut().enable(Waker::noop());
         });
         let notifier = thread::spawn(move || queue.get().notify_one());
         let outcome = block_on(queue.get().acquire(1));
