@@ -9,6 +9,11 @@
 //!
 //! ```text
 //! unsafe impl Blocker for Fibers {
+//!     fn without_suspending(&self, f: &dyn Fn()) {
+//!         let _guard = self.forbid_suspension(); // `fiber_that_can_suspend` finds none meanwhile
+//!         f();
+//!     }
+//!
 //!     fn block(&self, wait: &BlockingWait<'_>) -> Option<Outcome> {
 //!         let Some(fiber) = self.fiber_that_can_suspend() else { return wait.park_thread() };
 //!         let waiter = Waiter::fiber(fiber.handle());
@@ -56,6 +61,7 @@ thread_local! {
 ///   [`BlockingWait::park_thread`] has given it, or `None` if one of the last two has returned
 ///   `None`;
 /// - does not unwind after `register` has returned [`Registration::Registered`];
+/// - suspends no fiber on behalf of what runs inside [`Blocker::without_suspending`];
 /// - uses the wait, and its queue, for nothing else.
 pub unsafe trait Blocker {
     /// Waits until `wait` is over, and returns how it ended; `None` if the deadline came first.
@@ -65,7 +71,9 @@ pub unsafe trait Blocker {
 
     /// Runs `f`, which runs code of others, while a waiter of the calling fiber is registered and
     /// the fiber has not been suspended: that code must not suspend it, as it may be on its way to
-    /// be resumed.
+    /// be resumed. A wait in it ends in [`BlockingWait::park_thread`].
+    ///
+    /// A blocker that never suspends need not do anything about it, as this.
     fn without_suspending(&self, f: &dyn Fn()) {
         f();
     }

@@ -329,8 +329,11 @@ impl<P: Policy> Semaphore<P> {
         Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 
-    /// Adds `count` permits, and wakes those for whom they may suffice, in order of arrival. Never
-    /// blocks.
+    /// Adds `count` permits, and wakes those for whom they may suffice, in order of arrival.
+    ///
+    /// # Blocking
+    ///
+    /// Never; of an unfair semaphore, if somebody waits, as [`Semaphore::waiter_count`].
     ///
     /// # Panics
     ///
@@ -359,8 +362,8 @@ impl<P: Policy> Semaphore<P> {
         }
     }
 
-    /// Returns the permits that [`Semaphore::try_acquire_many`] could take; none while somebody
-    /// waits.
+    /// Returns the permits that [`Semaphore::try_acquire_many`] could take; of a fair semaphore,
+    /// none while somebody waits.
     #[must_use]
     pub fn available_permits(&self) -> usize {
         self.policy.available()

@@ -8,8 +8,8 @@ use std::cell::UnsafeCell;
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -114,6 +114,35 @@ fn no_permit_is_lost_or_made<P: Policy + 'static>(semaphore: Semaphore<P>) {
         }
     });
     assert_eq!(semaphore.available_permits(), TOTAL);
+}
+
+/// In each round everybody comes to rest: who then waits for permits that are there was forgotten.
+#[test]
+fn whoever_waits_for_unfair_permits_gets_them() {
+    let rounds = scaled(20_000);
+    let semaphores: Vec<_> = (0..rounds).map(|round| Semaphore::unfair(1 + round % 2)).collect();
+    let rest = Barrier::new(4);
+    on_all_kinds(|random| {
+        for (round, semaphore) in semaphores.iter().enumerate() {
+            // Once somebody has wanted two, each release wakes all; so mostly nobody does.
+            let most = if round % 8 == 7 { 2 } else { 1_usize };
+            for _ in 0..random.u32(..4) {
+                let count = random.usize(1..=most);
+                let permits = match random.u32(..6) {
+                    0 => semaphore.try_acquire_many(count).ok(),
+                    1 => semaphore.acquire_many_timeout(count, timeout(random)).ok(),
+                    2 => poll_for_a_while(semaphore.acquire_many_async(count), random)
+                        .map(Result::unwrap),
+                    3 => Some(common::block_on(semaphore.acquire_many_async(count)).unwrap()),
+                    _ => Some(semaphore.acquire_many(count).unwrap()),
+                };
+                pause(random);
+                drop(permits);
+            }
+            rest.wait();
+            assert_eq!(semaphore.available_permits(), 1 + round % 2, "round {round}");
+        }
+    });
 }
 
 #[test]

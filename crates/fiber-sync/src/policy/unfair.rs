@@ -48,6 +48,9 @@ use crate::wait::Limit;
 /// A permit that is released and wanted again at once costs no change of fibers or threads; but a
 /// waiter may starve. A task that was woken, and is neither polled nor dropped, may keep others
 /// waiting, as if it had the permit.
+///
+/// It serves those who want one permit each. Once somebody has had to wait for more at once, each
+/// release wakes everybody who waits.
 pub struct Unfair {
     /// A [`State`].
     state: AtomicUsize,

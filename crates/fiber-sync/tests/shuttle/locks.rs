@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use fiber_sync::{Condvar, Mutex, RwLock, Semaphore};
+use fiber_sync::{Condvar, Mutex, Policy, RwLock, Semaphore};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -102,7 +102,7 @@ impl Model for Line {
 }
 
 /// Takes `count` permits in one of the ways of `kind`, as the dice say.
-fn acquire(semaphore: &Semaphore, kind: Kind, count: usize) -> (Operation, bool) {
+fn acquire<P: Policy>(semaphore: &Semaphore<P>, kind: Kind, count: usize) -> (Operation, bool) {
     let way = thread_rng().gen_range(0..4);
     let granted = match (way, kind) {
         (0, _) => semaphore.try_acquire_many(count).map(|permits| permits.forget()).is_ok(),
@@ -142,6 +142,40 @@ fn a_semaphore_is_a_line() {
         assert_eq!(semaphore.available_permits(), 2);
         Arc::into_inner(history).unwrap().must_be_explained_by(Line::new(2));
     });
+}
+
+/// Who waits for permits that are there, while nobody else runs, waits for ever: shuttle sees that.
+fn whoever_waits_for_unfair_permits_gets_them(largest: usize) {
+    check(10_000, move || {
+        let permits = thread_rng().gen_range(largest..=2);
+        let semaphore = Arc::new(Semaphore::unfair(permits));
+        let shared = Arc::clone(&semaphore);
+        kinds::run(5, move |_, kind| {
+            for _ in 0..3 {
+                let count = thread_rng().gen_range(1..=largest);
+                if !acquire(&shared, kind, count).1 {
+                    continue;
+                }
+                if thread_rng().gen_bool(0.5) {
+                    thread::yield_now();
+                }
+                // Of those that others have left, to be released at once with these.
+                let left = shared.forget_permits(thread_rng().gen_range(0..2));
+                shared.add_permits(count + left);
+            }
+        });
+        assert_eq!(semaphore.available_permits(), permits);
+    });
+}
+
+#[test]
+fn whoever_waits_for_an_unfair_permit_gets_it() {
+    whoever_waits_for_unfair_permits_gets_them(1);
+}
+
+#[test]
+fn whoever_waits_for_more_unfair_permits_gets_them() {
+    whoever_waits_for_unfair_permits_gets_them(2);
 }
 
 /// A write is all permits of a line, a read is one.
