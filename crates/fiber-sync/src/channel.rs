@@ -155,9 +155,10 @@ impl<T> Channel<T> {
     /// over afterwards. A panic of a waker would take the refused value along: it goes no further.
     #[cold]
     fn refuse(&self, receiver: Option<Claim<'_>>) {
-        let close = AssertUnwindSafe(|| _ = self.filled.close());
-        panic::catch_unwind(close).unwrap_or_else(wait::suppress);
-        let close = AssertUnwindSafe(|| _ = receiver.map(Claim::close));
+        let close = AssertUnwindSafe(|| match receiver {
+            Some(receiver) => receiver.close(&self.filled),
+            None => _ = self.filled.close(),
+        });
         panic::catch_unwind(close).unwrap_or_else(wait::suppress);
     }
 
@@ -194,7 +195,8 @@ impl<T> Channel<T> {
     fn close(&self) {
         self.buffer().is_closed = true;
         match &self.room {
-            Some(room) => wait::close_both(&room.free, &self.filled),
+            // In this order: when a sender is refused nothing is handed over any more.
+            Some(room) => wait::close_both(&self.filled, &room.free),
             None => _ = self.filled.close(),
         }
     }
@@ -428,7 +430,8 @@ macro_rules! side {
                 self.channel.filled.is_closed()
             }
 
-            /// Returns how many values have been sent and not received.
+            /// Returns how many values are in the buffer. One that goes straight to a receiver that
+            /// waits is never there; it takes room until that receiver goes on.
             #[must_use]
             pub fn len(&self) -> usize {
                 self.channel.len()

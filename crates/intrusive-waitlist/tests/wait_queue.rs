@@ -489,6 +489,37 @@ fn a_waker_may_drop_and_release_and_wait() {
     assert_eq!(poll_idly(first.as_mut()), Poll::Ready(Outcome::Granted));
 }
 
+/// Who gives up waits for the claim, so it has ended before the waker of another runs.
+#[test]
+fn a_waker_may_drop_a_wait_that_was_claimed() {
+    static QUEUE: WaitQueue = WaitQueue::new(0);
+    let claimed = Arc::new(Mutex::new(Some(Box::pin(QUEUE.acquire(1)))));
+    assert!(poll_idly(claimed.lock().unwrap().as_mut().unwrap().as_mut()).is_pending());
+    let claim = QUEUE.claim().expect("it waits alone");
+    let drop_claimed = {
+        let claimed = Arc::clone(&claimed);
+        calling(move || {
+            let taken = claimed.lock().unwrap().take();
+            drop(taken);
+        })
+    };
+    let mut other = pin!(QUEUE.acquire(1));
+    assert!(poll(other.as_mut(), &drop_claimed).is_pending());
+    claim.close(&QUEUE);
+    assert!(claimed.lock().unwrap().is_none() && QUEUE.is_closed());
+    assert_eq!(poll_idly(other.as_mut()), Poll::Ready(Outcome::Closed));
+}
+
+#[test]
+fn a_claim_that_is_dropped_grants_the_permit() {
+    let queue = WaitQueue::new(0);
+    let waiter = fiber(0);
+    assert_eq!(register(&queue, &waiter, 1), Registration::Registered);
+    drop(queue.claim());
+    assert_eq!((waiter.outcome(), take_ready()), (GRANTED, vec![0]));
+    assert_eq!(queue.available_permits(), 0);
+}
+
 /// 40 wakers in three batches, of which two panic.
 #[test]
 fn wakers_that_panic_keep_nobody_asleep() {

@@ -1,13 +1,15 @@
 //! Model checks of what the primitives add to the wait queue: their own words, slots and flags.
 #![cfg(loom)]
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
 use fiber_sync::{
-    Barrier, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore, Unfair, WaitGroup,
-    channel, oneshot,
+    Barrier, Closed, Condvar, ManualResetEvent, Mutex, OnceCell, RwLock, Semaphore, Unfair,
+    WaitGroup, channel, oneshot,
 };
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -249,6 +251,47 @@ fn what_was_sent_to_nobody_comes_back_or_is_dropped() {
         let result = sender.send(sent);
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&value), 1 + usize::from(result.is_err()));
+    });
+}
+
+/// A sender that is refused may have claimed a receiver: whose future is then dropped by the waker
+/// of another, which came later, and learns of the close from this sender.
+#[test]
+fn a_waker_may_drop_the_receiver_that_was_claimed() {
+    type Future = Pin<Box<dyn std::future::Future<Output = Result<usize, Closed>> + Send>>;
+    #[derive(Default)]
+    struct Drops {
+        future: std::sync::Mutex<Option<Future>>,
+        has_dropped: AtomicBool,
+    }
+    impl Drops {
+        fn is_waiting(&self) -> bool {
+            self.future.lock().unwrap().is_some()
+        }
+    }
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            let future = self.future.lock().unwrap().take();
+            drop(future);
+            self.has_dropped.store(true, Relaxed);
+        }
+    }
+    model(3, || {
+        let (sender, receiver) = channel::unbounded::<usize>();
+        let receive = |receiver: channel::Receiver<usize>| -> Future {
+            Box::pin(async move { receiver.recv_async().await })
+        };
+        let (mut first, drops) = (receive(receiver.clone()), Arc::new(Drops::default()));
+        assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        *drops.future.lock().unwrap() = Some(first);
+        let other = sender.clone();
+        let thread = thread::spawn(move || _ = other.send(1));
+        let (mut second, waker) = (receive(receiver), Waker::from(Arc::clone(&drops)));
+        let _value = second.as_mut().poll(&mut Context::from_waker(&waker));
+        sender.close();
+        thread.join().unwrap();
+        // A sender suppresses what panics in a waker, as the model does that goes on for ever.
+        assert!(drops.is_waiting() || drops.has_dropped.load(Relaxed));
     });
 }
 

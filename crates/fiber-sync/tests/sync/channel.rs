@@ -1,7 +1,9 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,6 +85,36 @@ fn a_receiver_that_waits_alone_is_handed_its_value() {
     assert_eq!(while_waiting(|| receiver.recv(), send), Ok(1));
     sender.try_send(3).unwrap();
     assert_eq!(receiver.recv(), Ok(3));
+}
+
+/// The waker of a sender that is refused polls another, which has room, while a receiver waits.
+#[test]
+fn nothing_is_handed_over_after_a_refusal() {
+    type Sent = Result<(), SendError<u8>>;
+    type Sending = Pin<Box<dyn Future<Output = Sent> + Send>>;
+    struct Polls(Mutex<Sending>, Mutex<Option<Poll<Sent>>>);
+    impl Wake for Polls {
+        fn wake(self: Arc<Self>) {
+            let mut sending = self.0.lock().unwrap();
+            let result = sending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            *self.1.lock().unwrap() = Some(result);
+        }
+    }
+    let (sender, receiver) = bounded(1);
+    let send = |value| -> Sending {
+        let sender = sender.clone();
+        Box::pin(async move { sender.send_async(value).await })
+    };
+    sender.send(0).unwrap();
+    let (mut granted, mut refused) = (send(1), send(2));
+    assert!(granted.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let polls = Arc::new(Polls(Mutex::new(granted), Mutex::new(None)));
+    let waker = Waker::from(Arc::clone(&polls));
+    assert!(refused.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(receiver.try_recv(), Ok(0));
+    let other = sender.clone();
+    assert_eq!(while_waiting(|| receiver.recv(), move || other.close()), Err(Closed));
+    assert_eq!(polls.1.lock().unwrap().take(), Some(Poll::Ready(Err(SendError(1)))));
 }
 
 #[test]

@@ -74,7 +74,7 @@ mod policy {
             Panics { first: Ok(()) }
         }
 
-        pub(super) fn catch(&mut self, wake: impl FnOnce()) {
+        pub(in super::super) fn catch(&mut self, wake: impl FnOnce()) {
             let result = panic::catch_unwind(AssertUnwindSafe(wake));
             match (&self.first, result) {
                 (_, Ok(())) => (),
@@ -140,7 +140,7 @@ mod policy {
             Panics
         }
 
-        pub(super) fn catch(&mut self, wake: impl FnOnce()) {
+        pub(in super::super) fn catch(&mut self, wake: impl FnOnce()) {
             struct Abort;
             impl Drop for Abort {
                 fn drop(&mut self) {

@@ -247,7 +247,8 @@ impl WaitQueue {
     /// alone, the queue has been closed, or others come in between: [`WaitQueue::release`] the
     /// permit then.
     ///
-    /// Until the claim is used, whoever would cancel the wait waits for the caller.
+    /// Until the claim is used or dropped, whoever would cancel the wait waits for the caller: so
+    /// nothing in between may wait for others, or run their code.
     #[inline]
     pub fn claim(&self) -> Option<Claim<'_>> {
         let word = Word(self.state.load(Ordering::Relaxed));
@@ -363,21 +364,25 @@ impl WaitQueue {
     /// Permits may still be released, and are counted. Where this meets another thread's `release`,
     /// waiters may still be granted its permits after this has returned.
     pub fn close(&self) -> bool {
+        let (is_first, holder) = self.set_closed();
+        holder.map_or(Panics::new(), Holder::deliver).resume();
+        is_first
+    }
+
+    /// Sets CLOSED. Returns whether it was this call, and the right to end every wait, unless
+    /// nobody waits or somebody else has it.
+    fn set_closed(&self) -> (bool, Option<Holder<'_>>) {
         // ORDERING: Acquire, for a caller who acts on the queue's having been closed by another.
         let mut word = Word(self.state.load(Ordering::Acquire));
         loop {
             if word.is_closed() {
-                return false;
+                return (false, None);
             }
             let closed = word.with_closed();
             let is_free = word.is_queued() && !word.is_locked();
             match self.replace(word, if is_free { closed.locked() } else { closed }) {
-                Ok(()) if is_free => {
-                    Holder::new(self, closed).deliver().resume();
-                    return true;
-                }
                 // PROGRESS: a holder that does not know of the close fails to unlock.
-                Ok(()) => return true,
+                Ok(()) => return (true, is_free.then(|| Holder::new(self, closed))),
                 Err(seen) => word = seen,
             }
         }
@@ -516,7 +521,8 @@ impl WaitQueue {
     /// # Blocking
     ///
     /// Waits for a holder in its critical section: for a time that grows with the number of
-    /// waiters that it notifies, but without any code of others. Never suspends a fiber.
+    /// waiters that it notifies, but without any code of others; or for whoever has
+    /// [claimed](WaitQueue::claim) the waiter. Never suspends a fiber.
     ///
     /// # Safety
     ///

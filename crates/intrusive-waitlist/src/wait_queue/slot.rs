@@ -2,13 +2,15 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
 
 use crate::primitive::RacyCell;
 
 use super::WaitQueue;
-use super::waiter::{Verdict, Waiter};
+use super::batch::Panics;
+use super::holder::Holder;
+use super::waiter::{Handle, Verdict, Waiter};
 
 /// A place for a value that a waiter may be given with its permit: see
 /// [`WaitQueue::register_with_slot`].
@@ -55,7 +57,9 @@ impl<T> fmt::Debug for Slot<T> {
 }
 
 /// A waiter that waited alone, and was taken out of its queue: see [`WaitQueue::claim`].
-#[must_use = "who was claimed waits until it is granted its permit, or told of a close"]
+///
+/// A claim that is dropped grants the permit.
+#[must_use = "the waiter is granted its permit at once if this is not kept"]
 pub struct Claim<'a> {
     node: *const Waiter,
     queue: PhantomData<&'a WaitQueue>,
@@ -115,24 +119,46 @@ impl Claim<'_> {
         self.end(Verdict::Granted);
     }
 
-    /// Tells the waiter that the queue was closed.
+    /// Closes `queue`, from which the waiter was claimed, and tells the waiter so before anybody
+    /// else learns of it: the wakers of others may be what waits for that, as who would cancel
+    /// does.
     ///
     /// # Panics
     ///
     /// As [`Claim::grant`].
-    pub fn close(self) {
-        self.end(Verdict::Closed);
+    pub fn close(self, queue: &WaitQueue) {
+        let (_, holder) = queue.set_closed();
+        let handle = self.notify(Verdict::Closed);
+        let mut panics = holder.map_or(Panics::new(), Holder::deliver);
+        if let Some(handle) = handle {
+            panics.catch(|| handle.wake());
+        }
+        panics.resume();
     }
 
     #[inline]
     pub(super) fn end(self, verdict: Verdict) {
-        let mut handle = MaybeUninit::uninit();
-        // SAFETY: `new` requires what this does.
-        unsafe { Waiter::notify(self.node, verdict, &mut handle) };
-        // SAFETY: just written.
-        if let Some(handle) = unsafe { handle.assume_init() } {
+        if let Some(handle) = self.notify(verdict) {
             super::wake_one(handle);
         }
+    }
+
+    #[inline]
+    fn notify(self, verdict: Verdict) -> Option<Handle> {
+        let (node, mut handle) = (self.node, MaybeUninit::uninit());
+        mem::forget(self);
+        // SAFETY: `new` requires what this does.
+        unsafe { Waiter::notify(node, verdict, &mut handle) };
+        // SAFETY: just written.
+        unsafe { handle.assume_init() }
+    }
+}
+
+/// A claim that is not used grants the permit: who waits, and who would cancel, must not wait for
+/// ever.
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        Claim { node: self.node, queue: PhantomData }.grant();
     }
 }
 

@@ -76,9 +76,10 @@ fn a_claimed_waiter_is_told_of_a_close() {
         let receiver = Fiber::registered(queue);
         let closer = thread::spawn(move || queue.get().close());
         if let Some(claim) = queue.get().claim() {
-            claim.close();
+            claim.close(queue.get());
         }
-        assert!(closer.join().unwrap());
+        let _is_first = closer.join().unwrap();
+        assert!(queue.get().is_closed());
         assert_eq!(receiver.get().outcome(), Some(Outcome::Closed));
         super::retire(receiver);
         finish(queue, 0);
