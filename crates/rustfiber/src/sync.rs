@@ -20,12 +20,13 @@
 //!
 //! # Blocking
 //!
-//! A fiber is suspended, a plain thread parked. Where a job must not suspend (inside
-//! [`without_suspending`](crate::without_suspending), or while panicking) its worker's thread is
-//! parked: nothing tells who lets such a wait end, so if that is a fiber of the same worker, it
-//! lasts for ever. A job that has no fiber, because no stack was to be had, panics with
-//! [`FiberLimit`](crate::FiberLimit)'s message if it has to wait; in a form with a timeout or a
-//! deadline it parks its worker's thread.
+//! A fiber is suspended, a plain thread parked. In `async` code take the `_async` forms: a
+//! blocking form there stops whatever polls the future, be it a fiber or an executor's thread.
+//! Where a job must not suspend (inside [`without_suspending`](crate::without_suspending), or
+//! while panicking) its worker's thread is parked: nothing tells who lets such a wait end, so if
+//! that is a fiber of the same worker, it lasts for ever. A job that has no fiber, because no
+//! stack was to be had, panics with [`FiberLimit`](crate::FiberLimit)'s message if it has to
+//! wait; in a form with a timeout or a deadline it parks its worker's thread.
 //!
 //! # Examples
 //!

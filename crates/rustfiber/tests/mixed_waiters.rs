@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use rustfiber::sync::{Mutex, Semaphore, channel};
+use rustfiber::sync::{Mutex, Policy, Semaphore, channel};
 use rustfiber::yield_now;
 use test_support::seed;
 
@@ -115,12 +115,24 @@ fn counters() -> Arc<[AtomicUsize; ALL]> {
 
 #[test]
 fn a_semaphore_is_shared_by_all_kinds() {
-    in_rounds(semaphore_round);
+    in_rounds(|end| semaphore_round(Semaphore::new(PERMITS), 2, end));
 }
 
-fn semaphore_round(end: Instant) {
-    const PERMITS: usize = 3;
-    let semaphore = Arc::new(Semaphore::new(PERMITS));
+/// Whoever goes first; but at the end of a round nobody waits for what is there.
+#[test]
+fn an_unfair_semaphore_is_shared_by_all_kinds() {
+    in_rounds(|end| {
+        let half = Instant::now() + (end - Instant::now()) / 2;
+        semaphore_round(Semaphore::unfair(PERMITS), 1, half);
+        semaphore_round(Semaphore::unfair(PERMITS), 2, end);
+    });
+}
+
+const PERMITS: usize = 3;
+
+/// Each participant takes up to `largest` of the permits.
+fn semaphore_round<P: Policy + 'static>(semaphore: Semaphore<P>, largest: usize, end: Instant) {
+    let semaphore = Arc::new(semaphore);
     let (held, turns) = (Arc::new(AtomicUsize::new(0)), counters());
     let hold = {
         let (held, turns) = (Arc::clone(&held), Arc::clone(&turns));
@@ -135,7 +147,7 @@ fn semaphore_round(end: Instant) {
     let (shared, hold_blocking) = (Arc::clone(&semaphore), hold.clone());
     let block = move |mut participant: Participant| {
         while participant.goes_on() {
-            let count = participant.random.usize(1..=2);
+            let count = participant.random.usize(1..=largest);
             let permits = match participant.random.u8(..4) {
                 0 => shared.try_acquire_many(count).ok(),
                 1 => shared.acquire_many_timeout(count, participant.moment()).ok(),
@@ -154,7 +166,7 @@ fn semaphore_round(end: Instant) {
         let (semaphore, hold) = (Arc::clone(&shared), hold.clone());
         async move {
             while participant.goes_on() {
-                let count = participant.random.usize(1..=2);
+                let count = participant.random.usize(1..=largest);
                 let mut acquire = pin!(semaphore.acquire_many_async(count));
                 let permits = match begins_to_wait(acquire.as_mut()).await {
                     Poll::Ready(permits) => permits.unwrap(),
