@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -85,6 +86,29 @@ fn a_receiver_that_waits_alone_is_handed_its_value() {
     assert_eq!(while_waiting(|| receiver.recv(), send), Ok(1));
     sender.try_send(3).unwrap();
     assert_eq!(receiver.recv(), Ok(3));
+}
+
+#[test]
+fn values_of_any_layout_are_handed_over() {
+    fn hand_over<T: Clone + PartialEq + fmt::Debug + 'static>(value: &T) {
+        let (sender, receiver) = unbounded();
+        let sent = value.clone();
+        let send = move || {
+            sender.send(sent).unwrap();
+            assert!(sender.is_empty(), "it was not put down");
+        };
+        assert_eq!(while_waiting(|| receiver.recv(), send).as_ref(), Ok(value));
+    }
+    #[repr(align(256))]
+    #[derive(Clone, Debug, PartialEq)]
+    struct Wide(u8);
+    let alive = Arc::new(());
+    hand_over(&());
+    hand_over(&Wide(7));
+    hand_over(&[7_u8; 3]);
+    hand_over(&[7_u64; 500]);
+    hand_over(&Some(Arc::clone(&alive)));
+    assert_eq!(Arc::strong_count(&alive), 1);
 }
 
 /// The waker of a sender that is refused polls another, which has room, while a receiver waits.
