@@ -318,9 +318,13 @@ impl<'a> BlockingWait<'a> {
     ///
     /// # Blocking
     ///
-    /// Parks the calling thread, at most until the deadline: then this returns `None`, unless the
-    /// wait is over by then.
+    /// Looks for some microseconds whether the permits come, unless others wait already. Then parks
+    /// the calling thread, at most until the deadline, when this returns `None` unless the wait is
+    /// over.
     pub fn park_thread(&self) -> Option<Outcome> {
+        if let Some(outcome) = self.spin() {
+            return Some(outcome);
+        }
         let waiter = Waiter::current_thread();
         // SAFETY: the waiter stays in this frame, which does not unwind, until its wait is over or
         // it was taken out.
@@ -342,6 +346,22 @@ impl<'a> BlockingWait<'a> {
             }
         }
     }
+
+    /// Tries to go without parking, for less than the wake of a thread takes: permits may be back
+    /// soon. Not behind others, who would be handed them.
+    fn spin(&self) -> Option<Outcome> {
+        let Need::Permits(permits) = self.need else { return None };
+        for round in 0..primitive::SPIN_ROUNDS {
+            if self.queue.has_waiters() {
+                return None;
+            }
+            primitive::spin(round);
+            if let Some(outcome) = self.queue.try_acquire(permits) {
+                return Some(outcome);
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Debug for BlockingWait<'_> {
@@ -357,6 +377,23 @@ impl fmt::Debug for BlockingWait<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_spins_for_permits_unless_others_wait() {
+        let queue = WaitQueue::new(1);
+        let spin = |need| BlockingWait::new(&queue, need, Primitive::Semaphore, None).spin();
+        assert_eq!(spin(Need::Wake), None);
+        assert_eq!(spin(Need::Permits(1)), Some(Outcome::Granted));
+        assert_eq!(spin(Need::Permits(1)), None);
+        let waiter = Waiter::current_thread();
+        // SAFETY: the waiter stays until it is taken out below.
+        assert_eq!(unsafe { queue.register(&waiter, 2) }, Registration::Registered);
+        queue.release(1);
+        assert_eq!(spin(Need::Permits(1)), None);
+        // SAFETY: registered above.
+        assert_eq!(unsafe { queue.cancel(&waiter) }, None);
+        assert_eq!(spin(Need::Permits(1)), Some(Outcome::Granted));
+    }
 
     #[test]
     fn a_timeout_after_the_grant_is_the_grant() {

@@ -36,6 +36,19 @@ pub(crate) fn park_timeout(_: std::time::Duration) {
     yield_now();
 }
 
+/// How often a thread looks again before it parks. A checker of models gains nothing by it.
+pub(crate) const SPIN_ROUNDS: u32 = if cfg!(any(loom, shuttle)) { 0 } else { 10 };
+
+/// Waits between two looks: in later rounds, for others who may need the processor.
+pub(crate) fn spin(round: u32) {
+    const PAUSING: u32 = 6;
+    if round < PAUSING {
+        (0..1 << round).for_each(|_| std::hint::spin_loop());
+    } else {
+        yield_now();
+    }
+}
+
 #[cfg(any(loom, shuttle))]
 pub(crate) use once_lock::OnceLock;
 

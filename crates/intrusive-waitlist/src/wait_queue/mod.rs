@@ -402,6 +402,13 @@ impl WaitQueue {
         if word.is_queued() { 0 } else { word.count() }
     }
 
+    /// Tells whether somebody waited at some moment during the call.
+    #[inline]
+    #[must_use]
+    pub fn has_waiters(&self) -> bool {
+        Word(self.state.load(Ordering::Relaxed)).is_queued()
+    }
+
     /// Counts those who wait.
     ///
     /// # Blocking
