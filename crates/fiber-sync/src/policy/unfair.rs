@@ -10,14 +10,15 @@
 //! | a count | so many permits | | |
 //! | `WAITING` | somebody may be in the queue | S1 | S5 |
 //! | `WAKING` | one was woken, or is about to be, and has not tried yet | S2 | S3, S4, S5 |
-//! | `MANY` | somebody has waited for more than one permit | S1 | – |
+//! | `MANY` | somebody may be in the queue who wants more than one permit | S1 | S2 |
 //!
 //! Each step is one read-modify-write of `state`, and what it leads to:
 //!
 //! - S1 somebody *has registered*: sets `WAITING`. If there are enough permits, S2 for all of
 //!   them.
 //! - S2 `n` permits *come*: if somebody waits, sets `WAKING`, and wakes `n`; one less if there was
-//!   none before, and one is on its way who will find these. Under `MANY`, wakes all instead.
+//!   none before, and one is on its way who will find these. Under `MANY`, clears it and wakes all
+//!   instead; those who fail set it again.
 //! - S3 one *who was woken tries*: clears `WAKING`, and takes permits if they suffice.
 //! - S4 one who may have been woken *is dropped*: clears `WAKING`; S2 for all permits.
 //! - S5 *fewer were woken*: clears `WAITING`, and `WAKING` if none was. If somebody is in the queue
@@ -26,8 +27,9 @@
 //! Without `MANY`, there are no permits, or as many as there are permits are on their way, or
 //! everybody who waits is on the way, or about to do S1 or S5. A wake that was given to one that
 //! fails is not missed: there was no permit then, and whoever has it does S2. With `MANY` that is
-//! not so, as permits may be too few for one and enough for another; so every release wakes all,
-//! and who sets `MANY` where there are permits does so for the wakes that came before.
+//! not so, as permits may be too few for one and enough for another; so a release wakes all, and
+//! who sets `MANY` where there are permits does so for the wakes that came before, and for those
+//! who were counted on while one who wants more was on the way.
 
 use std::fmt;
 use std::mem;
@@ -49,8 +51,8 @@ use crate::wait::Limit;
 /// waiter may starve. A task that was woken, and is neither polled nor dropped, may keep others
 /// waiting, as if it had the permit.
 ///
-/// It serves those who want one permit each. Once somebody has had to wait for more at once, each
-/// release wakes everybody who waits.
+/// It serves those who want one permit each. While somebody waits for more at once, each release
+/// wakes everybody who waits.
 pub struct Unfair {
     /// A [`State`].
     state: AtomicUsize,
@@ -103,7 +105,7 @@ impl State {
             return (self, 0);
         }
         if self.has(MANY) {
-            return (self, ALL);
+            return (self.without(MANY), ALL);
         }
         let on_its_way = self.has(WAKING) && self.permits() == new;
         match new - usize::from(on_its_way) {

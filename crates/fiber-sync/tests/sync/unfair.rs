@@ -75,7 +75,15 @@ fn one_release_serves_small_waiters_behind_large_ones() {
     semaphore.add_permits(1);
     assert!(large.poll().is_none());
     drop(permits);
-    assert_eq!(large.poll().unwrap().unwrap().count(), 3);
+    let permits = large.poll().unwrap().unwrap();
+    assert_eq!(permits.count(), 3);
+    let mut more = [(); 2].map(|()| Task::waiting(semaphore.acquire_async()));
+    // Nobody wants several any more: as many are woken as there are permits.
+    permits.forget();
+    semaphore.add_permits(1);
+    assert_eq!(more.each_ref().map(Task::wake_count), [1, 0]);
+    drop(more[0].poll().unwrap());
+    assert_eq!(more.each_ref().map(Task::wake_count), [1, 1]);
 }
 
 #[test]
