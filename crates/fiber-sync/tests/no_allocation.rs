@@ -106,11 +106,10 @@ fn waits_that_are_granted_allocate_nothing() {
     let turns = [AutoResetEvent::new(true), AutoResetEvent::new(false)];
     let (mutex, changed) = (Mutex::new(0), Condvar::new());
     let rounds = |index: usize| {
-        let mut before = 0;
-        for round in 0..1_100 {
-            if round == 100 {
-                before = allocation_count();
-            }
+        // The thread's handle, and the fiber, are made by the first wait that parks.
+        assert!(!AutoResetEvent::new(false).wait_timeout(AT_ONCE));
+        let before = allocation_count();
+        for _ in 0..1_000 {
             turns[index].wait();
             turns[1 - index].set();
             let is_others = |turn: &mut usize| *turn % 2 != index;
